@@ -1,0 +1,1 @@
+//! Any MPI library, loaded at run time.

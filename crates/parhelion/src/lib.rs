@@ -1,0 +1,3 @@
+//! Distributed arrays and halo exchange.
+
+pub use parhelion_comm::*;

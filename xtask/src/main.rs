@@ -1,0 +1,3 @@
+//! `cargo xtask`: the habits of the house.
+
+fn main() {}

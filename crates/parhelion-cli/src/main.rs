@@ -1,3 +1,6 @@
 //! The `parhelion` command.
 
+mod matrix;
+mod text;
+
 fn main() {}

@@ -1,1 +1,55 @@
-//! Ranks that talk.
+//! Ranks that talk: communicators over threads or over any MPI library, chosen when the program starts.
+//!
+//! ```
+//! use parhelion_comm::{Any, Op};
+//!
+//! parhelion_comm::run(|world| {
+//!     // Every rank greets rank 0, which takes the greetings as they come.
+//!     if world.rank() > 0 {
+//!         world.send(&[world.rank() as u64], 0, 7)?;
+//!     } else {
+//!         let mut from = [0u64];
+//!         for _ in 1..world.size() {
+//!             let status = world.recv(&mut from, Any, 7)?;
+//!             assert_eq!(from[0] as usize, status.source);
+//!         }
+//!     }
+//!     assert_eq!(world.all_reduce(&[1.0f64], Op::Sum)?, [world.size() as f64]);
+//!     Ok(())
+//! })?;
+//! # Ok::<(), parhelion_comm::Error>(())
+//! ```
+//!
+//! # The house
+//!
+//! - [`run`](mod@run): starting; the choice of a backend. [`config`]: every setting.
+//! - [`communicator`]: point-to-point, probe, and the making of communicators.
+//! - [`collective`]: the collectives, blocking and not.
+//! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
+//! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
+//! - `backend`: the contract of a backend, and the backends.
+
+mod backend;
+pub mod collective;
+pub mod communicator;
+pub mod config;
+pub mod element;
+pub mod error;
+pub mod op;
+pub mod request;
+pub mod run;
+pub mod scope;
+pub mod status;
+
+pub use backend::{Availability, registry};
+pub use communicator::{Communicator, Message};
+pub use config::{BackendKind, Config, ThreadLevel};
+pub use element::{Element, ElementType, Located};
+pub use error::{Error, ErrorKind, Result};
+pub use half::{bf16, f16};
+pub use num_complex::Complex;
+pub use op::{Op, Reduction};
+pub use request::{Request, wait_all, wait_any};
+pub use run::{launch, run};
+pub use scope::{Scope, ScopedRequest};
+pub use status::{Any, Source, Status, TagSelector};

@@ -1,0 +1,252 @@
+//! What carries messages.
+//!
+//! # The contract of a backend
+//!
+//! A backend is a folder here and an entry in [`registry`]; nothing outside this module knows which backends exist. It
+//! supplies [`Transport`], one object per communicator and rank, and [`Pending`], one object per operation in flight.
+//!
+//! 1. **Bytes.** Point-to-point moves bytes; [`Collective`] says which bytes belong together and how they combine.
+//!    Arguments arrive validated: ranks, roots and tags in range, lengths that fit each other on this rank.
+//! 2. **Matching** is MPI's (section 3.5): (source, tag, communicator), wildcards, non-overtaking. A message longer than
+//!    its receive buffer is [`Truncated`](ErrorKind::Truncated), and the communicator still works.
+//! 3. **Progress.** An operation in flight completes while its ranks are inside any call on the same backend.
+//! 4. **Memory.** A pointer given to an `unsafe fn` is used only until that call returns (blocking) or until the
+//!    [`Pending`] has completed or been abandoned. A blocking call that fails has let go of its buffers.
+//! 5. **Collectives** are matched by the order of calls; blocking and non-blocking ones are counted apart. Mismatched
+//!    arguments are a [`Mismatch`](ErrorKind::Mismatch) on every rank (always, or with [`Config::checks`]). All ranks get
+//!    the same bits from a reduction.
+//! 6. **Loss.** Where a backend can know that a peer is gone, waiting for it is [`PeerLost`](ErrorKind::PeerLost); no
+//!    call waits beyond [`Config::timeout`].
+//! 7. **Threads.** Every method may be called from any thread at any time; what the thread level forbids is an error.
+
+pub(crate) mod local;
+pub(crate) mod mpi;
+
+use std::any::Any as StdAny;
+
+use crate::config::{BackendKind, Config};
+use crate::element::ElementType;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::op::Kernel;
+use crate::status::{Source, Status, TagSelector};
+
+/// What keeps buffers alive for an operation nobody waits for any more.
+pub(crate) type Keep = Box<dyn StdAny + Send>;
+
+/// One rank's end of one communicator.
+pub(crate) trait Transport: Send + Sync + 'static {
+    /// Which backend this is.
+    fn backend(&self) -> BackendKind;
+    /// The library and its version, where the backend stands on one.
+    fn library(&self) -> Option<String>;
+    /// The settings of the run.
+    fn config(&self) -> &Config;
+    /// The communicator's name, for messages.
+    fn name(&self) -> &str;
+    /// This rank.
+    fn rank(&self) -> usize;
+    /// The number of ranks.
+    fn size(&self) -> usize;
+    /// The largest tag, inclusive.
+    fn max_tag(&self) -> u32;
+
+    /// Sends; returns when the buffer may be reused.
+    ///
+    /// # Safety
+    /// `buf` is readable for `len` bytes during the call.
+    unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()>;
+    /// Receives; returns when the message is there.
+    ///
+    /// # Safety
+    /// `buf` is writable for `len` bytes during the call.
+    unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status>;
+    /// Starts a send.
+    ///
+    /// # Safety
+    /// `buf` is readable for `len` bytes until the operation has completed.
+    unsafe fn isend(
+        &self,
+        buf: *const u8,
+        len: usize,
+        dest: usize,
+        tag: u32,
+        mode: SendMode,
+    ) -> Result<Box<dyn Pending>>;
+    /// Starts a receive.
+    ///
+    /// # Safety
+    /// `buf` is writable for `len` bytes, and not otherwise used, until the operation has completed.
+    unsafe fn irecv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Box<dyn Pending>>;
+    /// The next matching message, left in its queue; `None` if there is none and `block` is false.
+    fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>>;
+    /// The next matching message, taken out of matching (MPI section 3.8.2).
+    fn matched_probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Box<dyn Matched>>>;
+
+    /// Carries out a collective.
+    ///
+    /// # Safety
+    /// The parts' pointers are valid for their counts during the call; send parts may be read, receive parts read and
+    /// written by any rank.
+    unsafe fn collective(&self, call: &Collective<'_>) -> Result<()>;
+    /// Starts a collective.
+    ///
+    /// # Safety
+    /// As [`Transport::collective`], until the operation has completed; so are the counts and the kernel's closure.
+    unsafe fn start_collective(&self, call: &Collective<'static>) -> Result<Box<dyn Pending>>;
+
+    /// Waits until at least one of `pending` (not empty) has completed: its index and result. A completed one must not
+    /// be waited for again.
+    fn wait_any(&self, pending: &mut [&mut dyn Pending]) -> Result<(usize, Result<Status>)>;
+
+    /// A communicator with the same ranks. Collective.
+    fn dup(&self, name: &str) -> Result<Box<dyn Transport>>;
+    /// One communicator per colour, ranks ordered by (key, rank); none for `None`. Collective.
+    fn split(&self, color: Option<u32>, key: i64, name: &str) -> Result<Option<Box<dyn Transport>>>;
+    /// One communicator per set of ranks that share memory. Collective.
+    fn split_shared(&self, name: &str) -> Result<Box<dyn Transport>>;
+    /// The communicator of `ranks`, in that order; this rank is among them. Collective over `ranks` only.
+    fn subgroup(&self, name: &str, ranks: &[usize]) -> Result<Box<dyn Transport>>;
+}
+
+/// One operation in flight.
+pub(crate) trait Pending: Send {
+    /// Waits until it has completed. Not called again afterwards.
+    fn wait(&mut self) -> Result<Status>;
+    /// Its result if it has completed. Not called again after it answered, with a result or an error.
+    fn test(&mut self) -> Result<Option<Status>>;
+    /// Asks to cancel: true if it never happens now (it has completed, as cancelled), false if it takes its course.
+    fn cancel(&mut self) -> Result<bool>;
+    /// Nobody waits any more. `keep` holds the buffers and must live until the operation has completed; a receive that
+    /// has matched nothing is cancelled.
+    fn abandon(self: Box<Self>, keep: Keep);
+    /// Ends the operation now: after this the buffers are no longer used. Cancels what can be cancelled and waits for
+    /// the rest; aborts the process, saying so, if that is impossible, since borrowed memory is at stake.
+    fn finish_now(self: Box<Self>);
+}
+
+/// A message taken out of matching by [`Transport::matched_probe`].
+pub(crate) trait Matched: Send {
+    /// Who sent it, and how long it is.
+    fn status(&self) -> Status;
+    /// Receives it.
+    ///
+    /// # Safety
+    /// `buf` is writable for `len` bytes during the call.
+    unsafe fn recv(self: Box<Self>, buf: *mut u8, len: usize) -> Result<Status>;
+}
+
+/// When a send may return (MPI section 3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendMode {
+    /// As soon as the buffer may be reused.
+    Standard,
+    /// Only when the receive has started.
+    Synchronous,
+}
+
+/// The collectives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CollectiveKind {
+    Barrier,
+    Broadcast,
+    Reduce,
+    AllReduce,
+    Scan,
+    ExclusiveScan,
+    Gather,
+    AllGather,
+    Scatter,
+    AllToAll,
+    ReduceScatter,
+}
+
+impl CollectiveKind {
+    /// The method's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            CollectiveKind::Barrier => "barrier",
+            CollectiveKind::Broadcast => "broadcast",
+            CollectiveKind::Reduce => "reduce",
+            CollectiveKind::AllReduce => "all_reduce",
+            CollectiveKind::Scan => "scan",
+            CollectiveKind::ExclusiveScan => "exclusive_scan",
+            CollectiveKind::Gather => "gather",
+            CollectiveKind::AllGather => "all_gather",
+            CollectiveKind::Scatter => "scatter",
+            CollectiveKind::AllToAll => "all_to_all",
+            CollectiveKind::ReduceScatter => "reduce_scatter",
+        }
+    }
+
+    /// Whether one rank plays a part of its own.
+    pub(crate) fn is_rooted(self) -> bool {
+        use CollectiveKind::{Broadcast, Gather, Reduce, Scatter};
+        matches!(self, Broadcast | Reduce | Gather | Scatter)
+    }
+}
+
+/// How many elements a part has for each rank; blocks lie behind each other in rank order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts<'a> {
+    /// The part is one block of this many elements, or one such block per rank where the table says "blocks".
+    Same(usize),
+    /// One block per rank, of these many elements.
+    Each(&'a [usize]),
+}
+
+/// One rank's call of a collective, as a value.
+///
+/// Parts, with `P` the size. A part that a rank does not have is null with `Counts::Same(0)`.
+///
+/// | kind | send | recv |
+/// |---|---|---|
+/// | barrier | - | - |
+/// | broadcast | - | one block, read at the root, written elsewhere |
+/// | reduce | one block | root: one block |
+/// | all_reduce, scan, exclusive_scan | one block | one block |
+/// | gather | one block | root: blocks, `Same` or `Each` |
+/// | all_gather | one block | blocks, `Same` or `Each` |
+/// | scatter | root: blocks, `Same` or `Each` | one block |
+/// | all_to_all | blocks, `Same` or `Each` | blocks, likewise |
+/// | reduce_scatter | blocks, `Same` or `Each` (equal on all ranks) | one block |
+///
+/// In a gather or scatter the ranks other than the root have `Same` counts in either form: `varying` tells the forms
+/// apart on every rank. A null send part of all_reduce means "in place": the receive part is the input.
+pub(crate) struct Collective<'a> {
+    pub(crate) kind: CollectiveKind,
+    pub(crate) element: ElementType,
+    /// The root, or 0.
+    pub(crate) root: usize,
+    /// Whether this is the "v" form, with counts of each rank's own.
+    pub(crate) varying: bool,
+    pub(crate) send: *const u8,
+    pub(crate) send_counts: Counts<'a>,
+    pub(crate) recv: *mut u8,
+    pub(crate) recv_counts: Counts<'a>,
+    pub(crate) kernel: Option<Kernel<'a>>,
+}
+
+/// The status of an operation that has none of its own (a send, a collective).
+pub(crate) const NO_STATUS: Status = Status { source: 0, tag: 0, bytes: 0 };
+
+/// Whether a backend can be used here, and why.
+#[derive(Debug, Clone)]
+pub struct Availability {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Higher is tried first where nothing else decides.
+    pub priority: u8,
+    /// Whether it can be used.
+    pub available: bool,
+    /// Why, or why not, in one line.
+    pub reason: String,
+}
+
+/// Every backend, highest priority first. Asking never initialises anything.
+pub fn registry(config: &Config) -> Vec<Availability> {
+    let mut all = vec![mpi::availability(config), local::availability(config)];
+    all.sort_by_key(|a| std::cmp::Reverse(a.priority));
+    all
+}

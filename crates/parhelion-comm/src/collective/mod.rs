@@ -1,0 +1,107 @@
+//! Collectives: every rank of the communicator calls the same one, in the same order (MPI chapter 6).
+//!
+//! *Blocks* lie behind each other in rank order. The plain forms have blocks of one length; the `v` forms have one count
+//! per rank. Forms that return a vector allocate it, and where a rank cannot know a length they exchange the lengths
+//! first; the `_into` forms do exactly one collective on buffers that are there. The `i` forms ([`nonblocking`]) own their
+//! buffers.
+//!
+//! Ranks that disagree (another collective, length, type, root or operator) all get
+//! [`Mismatch`](crate::ErrorKind::Mismatch): always on the local backend, with
+//! [`Config::checks`](crate::Config::checks) under MPI. A reduction gives every rank the same bits.
+
+mod blocking;
+mod nonblocking;
+
+use crate::backend::{Collective, CollectiveKind, Counts};
+use crate::communicator::Communicator;
+use crate::element::{Element, ElementType};
+use crate::error::{ErrorKind, Result};
+use crate::op::Kernel;
+
+/// A block of `data`, as a send part.
+fn one<T>(data: &[T]) -> (*const u8, Counts<'static>) {
+    (data.as_ptr().cast(), Counts::Same(data.len()))
+}
+
+/// A block of `data`, as a receive part.
+fn one_mut<T>(data: &mut [T]) -> (*mut u8, Counts<'static>) {
+    (data.as_mut_ptr().cast(), Counts::Same(data.len()))
+}
+
+const NO_SEND: (*const u8, Counts<'static>) = (std::ptr::null(), Counts::Same(0));
+const NO_RECV: (*mut u8, Counts<'static>) = (std::ptr::null_mut(), Counts::Same(0));
+
+/// The parts of a call, before they are checked.
+struct Parts<'a> {
+    root: usize,
+    varying: bool,
+    send: (*const u8, Counts<'a>),
+    recv: (*mut u8, Counts<'a>),
+    kernel: Option<Kernel<'a>>,
+}
+
+impl Default for Parts<'_> {
+    fn default() -> Self {
+        Parts { root: 0, varying: false, send: NO_SEND, recv: NO_RECV, kernel: None }
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn call<T: Element>(self, kind: CollectiveKind) -> Collective<'a> {
+        Collective {
+            kind,
+            element: ElementType::of::<T>(),
+            root: self.root,
+            varying: self.varying,
+            send: self.send.0,
+            send_counts: self.send.1,
+            recv: self.recv.0,
+            recv_counts: self.recv.1,
+            kernel: self.kernel,
+        }
+    }
+}
+
+impl Communicator {
+    fn invalid<T>(&self, operation: &'static str, text: String) -> Result<T> {
+        Err(self.error(operation, ErrorKind::InvalidArgument(text)))
+    }
+
+    fn check_root(&self, operation: &'static str, root: usize) -> Result<()> {
+        if root < self.size() {
+            return Ok(());
+        }
+        Err(self.error(operation, ErrorKind::InvalidRoot { root, size: self.size() }))
+    }
+
+    fn check_equal(&self, operation: &'static str, what: &str, have: usize, want: usize) -> Result<()> {
+        if have == want {
+            return Ok(());
+        }
+        self.invalid(operation, format!("{what} has {have} elements, it needs {want}"))
+    }
+
+    /// The length of one block when `len` elements are one block per rank.
+    fn block(&self, operation: &'static str, len: usize) -> Result<usize> {
+        if len % self.size() == 0 {
+            return Ok(len / self.size());
+        }
+        self.invalid(
+            operation,
+            format!("{len} elements are not equal blocks for {} ranks; use the v form", self.size()),
+        )
+    }
+
+    fn check_counts(&self, operation: &'static str, what: &str, counts: &[usize], len: usize) -> Result<()> {
+        if counts.len() != self.size() {
+            return self
+                .invalid(operation, format!("{what} has {} counts, one per rank makes {}", counts.len(), self.size()));
+        }
+        let total = counts.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+        if total == Some(len) {
+            return Ok(());
+        }
+        let total = total.map_or_else(|| "more than usize::MAX".to_owned(), |n| n.to_string());
+        self.invalid(operation, format!("the counts of {what} add up to {total}, its buffer has {len} elements"))
+    }
+}

@@ -1,0 +1,278 @@
+//! [`Config`]: every setting in one struct, read from the environment (`PARHELION_*`) or built in code.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The backends that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BackendKind {
+    /// Ranks are threads of this process.
+    Local,
+    /// Ranks are processes under an MPI library, loaded at run time.
+    Mpi,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackendKind::Local => "local",
+            BackendKind::Mpi => "mpi",
+        })
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "local" => Ok(BackendKind::Local),
+            "mpi" => Ok(BackendKind::Mpi),
+            _ => Err(format!("unknown backend {s:?}; this build has local and mpi")),
+        }
+    }
+}
+
+/// How threads of one rank may use communicators (MPI section 11.6). The local backend allows everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ThreadLevel {
+    /// One thread only.
+    Single,
+    /// Only the thread that started the rank calls; others are refused. The default: MPI libraries are fastest so.
+    Funneled,
+    /// Any thread calls, one at a time; a call during another one is refused.
+    Serialized,
+    /// Any thread calls at any time.
+    Multiple,
+}
+
+impl fmt::Display for ThreadLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ThreadLevel::Single => "single",
+            ThreadLevel::Funneled => "funneled",
+            ThreadLevel::Serialized => "serialized",
+            ThreadLevel::Multiple => "multiple",
+        })
+    }
+}
+
+impl FromStr for ThreadLevel {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        Ok(match s {
+            "single" => ThreadLevel::Single,
+            "funneled" => ThreadLevel::Funneled,
+            "serialized" => ThreadLevel::Serialized,
+            "multiple" => ThreadLevel::Multiple,
+            _ => return Err(format!("unknown thread level {s:?}; use single, funneled, serialized or multiple")),
+        })
+    }
+}
+
+/// Every setting of a run. [`Config::from_env`] reads them; the fields can be set in code.
+///
+/// | field | environment | default |
+/// |---|---|---|
+/// | `backend` | `PARHELION_BACKEND` = `local`, `mpi` | what launched us, else local |
+/// | `ranks` | `PARHELION_RANKS` | the cores (local); the launcher decides (mpi) |
+/// | `mpi_library` | `PARHELION_MPI_LIB` = path | searched, see `mpi_abi` |
+/// | `thread_level` | `PARHELION_THREAD_LEVEL` | `funneled` |
+/// | `timeout` | `PARHELION_TIMEOUT` = seconds | none |
+/// | `eager_limit` | `PARHELION_EAGER_LIMIT` = bytes | 8192 |
+/// | `checks` | `PARHELION_CHECK` = `0`, `1` | on in debug builds |
+/// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
+/// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
+/// | `spin` | `PARHELION_SPIN` = microseconds | 20, or 1 with more ranks than cores |
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The backend to use; `None` chooses by what launched the program.
+    pub backend: Option<BackendKind>,
+    /// How many ranks the local backend starts; under a launcher it must be `None` or the launcher's size.
+    pub ranks: Option<usize>,
+    /// The MPI library to load; `None` searches.
+    pub mpi_library: Option<PathBuf>,
+    /// The thread level asked of the MPI library.
+    pub thread_level: ThreadLevel,
+    /// How long a blocking call may wait before it is an error.
+    pub timeout: Option<Duration>,
+    /// Messages of up to this many bytes are buffered, so that a send of one never waits (local backend).
+    pub eager_limit: usize,
+    /// Compare the arguments of every collective across ranks before it starts (mpi; local always does).
+    pub checks: bool,
+    /// Report a deadlock when every live rank waits and nothing can complete (local backend).
+    pub deadlock_detection: bool,
+    /// Open a `tracing` span for every operation.
+    pub trace: bool,
+    /// How long a wait spins before it parks (local backend); `None` chooses by ranks and cores.
+    pub spin: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            backend: None,
+            ranks: None,
+            mpi_library: None,
+            thread_level: ThreadLevel::Funneled,
+            timeout: None,
+            eager_limit: 8192,
+            checks: cfg!(debug_assertions),
+            deadlock_detection: true,
+            trace: false,
+            spin: None,
+        }
+    }
+}
+
+impl Config {
+    /// The settings of the process environment.
+    ///
+    /// # Errors
+    /// A variable that cannot be read: the error names it, its value and what it takes.
+    pub fn from_env() -> Result<Self> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The settings that `lookup` answers, for tests and other sources.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut config = Config::default();
+        let get = |name: &str| lookup(name).filter(|v| !v.is_empty());
+        let bad = |name: &str, value: &str, why: String| {
+            Error::new("config", ErrorKind::Config(format!("{name}={value}: {why}")))
+        };
+        if let Some(v) = get("PARHELION_BACKEND") {
+            config.backend = Some(v.parse().map_err(|why| bad("PARHELION_BACKEND", &v, why))?);
+        }
+        if let Some(v) = get("PARHELION_RANKS") {
+            match v.parse() {
+                Ok(n) if n > 0 => config.ranks = Some(n),
+                _ => return Err(bad("PARHELION_RANKS", &v, "give a number of ranks, 1 or more".into())),
+            }
+        }
+        config.mpi_library = get("PARHELION_MPI_LIB").map(PathBuf::from);
+        if let Some(v) = get("PARHELION_THREAD_LEVEL") {
+            config.thread_level = v.parse().map_err(|why| bad("PARHELION_THREAD_LEVEL", &v, why))?;
+        }
+        if let Some(v) = get("PARHELION_TIMEOUT") {
+            let seconds = v.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+            config.timeout = match seconds {
+                Some(d) if !d.is_zero() => Some(d),
+                _ => return Err(bad("PARHELION_TIMEOUT", &v, "give seconds, above 0".into())),
+            };
+        }
+        if let Some(v) = get("PARHELION_EAGER_LIMIT") {
+            config.eager_limit =
+                v.parse().map_err(|_| bad("PARHELION_EAGER_LIMIT", &v, "give a number of bytes".into()))?;
+        }
+        for (name, field) in [
+            ("PARHELION_CHECK", &mut config.checks),
+            ("PARHELION_DEADLOCK_DETECTION", &mut config.deadlock_detection),
+            ("PARHELION_TRACE", &mut config.trace),
+        ] {
+            if let Some(v) = get(name) {
+                *field = match v.as_str() {
+                    "1" | "true" | "on" => true,
+                    "0" | "false" | "off" => false,
+                    _ => return Err(bad(name, &v, "give 0 or 1".into())),
+                };
+            }
+        }
+        if let Some(v) = get("PARHELION_SPIN") {
+            let micros = v.parse().map_err(|_| bad("PARHELION_SPIN", &v, "give microseconds".into()))?;
+            config.spin = Some(Duration::from_micros(micros));
+        }
+        Ok(config)
+    }
+
+    /// Sets the backend.
+    #[must_use]
+    pub fn backend(mut self, backend: BackendKind) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Sets the number of local ranks.
+    #[must_use]
+    pub fn ranks(mut self, ranks: usize) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
+    /// Sets the longest wait of a blocking call.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the thread level.
+    #[must_use]
+    pub fn thread_level(mut self, level: ThreadLevel) -> Self {
+        self.thread_level = level;
+        self
+    }
+
+    /// Switches the argument checks of collectives on or off.
+    #[must_use]
+    pub fn checks(mut self, on: bool) -> Self {
+        self.checks = on;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config> {
+        Config::from_lookup(|k| pairs.iter().find(|(n, _)| *n == k).map(|(_, v)| v.to_string()))
+    }
+
+    #[test]
+    fn environment_is_read_field_by_field() {
+        let config = read(&[
+            ("PARHELION_BACKEND", "local"),
+            ("PARHELION_RANKS", "3"),
+            ("PARHELION_TIMEOUT", "0.5"),
+            ("PARHELION_CHECK", "1"),
+            ("PARHELION_THREAD_LEVEL", "multiple"),
+            ("PARHELION_SPIN", "7"),
+        ])
+        .unwrap();
+        assert_eq!(config.backend, Some(BackendKind::Local));
+        assert_eq!(config.ranks, Some(3));
+        assert_eq!(config.timeout, Some(Duration::from_millis(500)));
+        assert_eq!(config.thread_level, ThreadLevel::Multiple);
+        assert_eq!(config.spin, Some(Duration::from_micros(7)));
+        assert!(config.checks);
+        assert_eq!(read(&[("PARHELION_RANKS", "")]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn bad_values_name_the_variable() {
+        for (name, value) in [
+            ("PARHELION_BACKEND", "carrier-pigeon"),
+            ("PARHELION_RANKS", "0"),
+            ("PARHELION_RANKS", "many"),
+            ("PARHELION_TIMEOUT", "-1"),
+            ("PARHELION_TIMEOUT", "nan"),
+            ("PARHELION_CHECK", "perhaps"),
+            ("PARHELION_EAGER_LIMIT", "1k"),
+            ("PARHELION_THREAD_LEVEL", "some"),
+            ("PARHELION_SPIN", "x"),
+        ] {
+            let text = read(&[(name, value)]).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains(value), "{text}");
+        }
+    }
+}

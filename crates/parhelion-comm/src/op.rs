@@ -1,0 +1,470 @@
+//! Operators: what a reduction does with two elements, built in ([`Op`]) or as a closure.
+//!
+//! Everything that reduces takes an `impl Reduction<T>`: an [`Op`], or a closure `Fn(T, T) -> T`. Elements are always
+//! combined in rank order, `((x0 ∘ x1) ∘ x2) ∘ …`, by the `local` backend and for closures everywhere, so a closure
+//! need not commute; it must be associative only as far as the caller cares about the grouping of an MPI library.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytemuck::Pod;
+use half::{bf16, f16};
+use num_complex::Complex;
+
+use crate::element::{Element, ElementKind, ElementType, Located, Scalar};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The built-in operators.
+///
+/// Integer sums and products wrap. Of values that do not compare (NaN), `Min` and `Max` keep the one of the lower
+/// rank on the local backend; MPI libraries leave it open. A tie in `MinLoc` and `MaxLoc` goes to the lower index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// `a + b`; every number type.
+    Sum,
+    /// `a * b`; every number type.
+    Product,
+    /// The smaller; every real type.
+    Min,
+    /// The larger; every real type.
+    Max,
+    /// Both non-zero, as 0 or 1; integers.
+    LogicalAnd,
+    /// Either non-zero, as 0 or 1; integers.
+    LogicalOr,
+    /// Exactly one non-zero, as 0 or 1; integers.
+    LogicalXor,
+    /// `a & b`; integers.
+    BitAnd,
+    /// `a | b`; integers.
+    BitOr,
+    /// `a ^ b`; integers.
+    BitXor,
+    /// The smaller value and its index; [`Located`] reals.
+    MinLoc,
+    /// The larger value and its index; [`Located`] reals.
+    MaxLoc,
+    /// The sum divided by the number of ranks; every number type, integers towards zero.
+    Average,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Sum => "sum",
+            Op::Product => "product",
+            Op::Min => "min",
+            Op::Max => "max",
+            Op::LogicalAnd => "logical_and",
+            Op::LogicalOr => "logical_or",
+            Op::LogicalXor => "logical_xor",
+            Op::BitAnd => "bit_and",
+            Op::BitOr => "bit_or",
+            Op::BitXor => "bit_xor",
+            Op::MinLoc => "min_loc",
+            Op::MaxLoc => "max_loc",
+            Op::Average => "average",
+        })
+    }
+}
+
+/// What a reducing call takes: an [`Op`], or a closure `Fn(T, T) -> T` whose first argument comes from the lower rank.
+pub trait Reduction<T: Element>: sealed::Sealed<T> + Send + Sync {}
+
+impl<T: Element> Reduction<T> for Op {}
+impl<T: Element, F: Fn(T, T) -> T + Send + Sync> Reduction<T> for F {}
+
+pub(crate) mod sealed {
+    use super::Kernel;
+    use crate::element::Element;
+    use crate::error::Result;
+
+    /// Keeps [`Reduction`](super::Reduction) closed: backends know every way to combine.
+    pub trait Sealed<T: Element> {
+        /// The type-erased operator, borrowing `self`.
+        fn kernel(&self) -> Result<Kernel<'_>>;
+    }
+}
+
+type CombineFn = unsafe fn(data: *const (), out: *mut u8, a: *const u8, b: *const u8, count: usize);
+type FoldFn = unsafe fn(data: *const (), acc: *mut u8, x: *const u8, count: usize);
+type FinishFn = unsafe fn(acc: *mut u8, count: usize, ranks: usize);
+
+/// A type-erased operator over arrays of one element type.
+#[derive(Clone, Copy)]
+pub struct Kernel<'a> {
+    /// The built-in operator, or `None` for a closure.
+    pub(crate) op: Option<Op>,
+    /// The type it works on.
+    pub(crate) element: ElementType,
+    data: *const (),
+    combine: CombineFn,
+    fold: FoldFn,
+    fold_left: FoldFn,
+    finish: Option<FinishFn>,
+    lifetime: PhantomData<&'a ()>,
+}
+
+// SAFETY: `data` is null or points to a closure that is Sync (bound of `Reduction`) and outlives 'a.
+unsafe impl Send for Kernel<'_> {}
+// SAFETY: as above; the function pointers only share the closure.
+unsafe impl Sync for Kernel<'_> {}
+
+impl Kernel<'_> {
+    /// `out[i] = a[i] ∘ b[i]`.
+    ///
+    /// # Safety
+    /// All three are valid for `count` elements of `self.element`, aligned to it, and `out` overlaps neither input.
+    pub(crate) unsafe fn combine(&self, out: *mut u8, a: *const u8, b: *const u8, count: usize) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { (self.combine)(self.data, out, a, b, count) }
+    }
+
+    /// `acc[i] = acc[i] ∘ x[i]`.
+    ///
+    /// # Safety
+    /// Both are valid for `count` elements of `self.element`, aligned to it, and do not overlap.
+    pub(crate) unsafe fn fold(&self, acc: *mut u8, x: *const u8, count: usize) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { (self.fold)(self.data, acc, x, count) }
+    }
+
+    /// `acc[i] = x[i] ∘ acc[i]`, the order of an MPI user function (MPI section 6.9.5: `in ∘ inout`).
+    ///
+    /// # Safety
+    /// As [`Kernel::fold`].
+    pub(crate) unsafe fn fold_left(&self, acc: *mut u8, x: *const u8, count: usize) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { (self.fold_left)(self.data, acc, x, count) }
+    }
+
+    /// What remains after the last combination (the division of an average).
+    ///
+    /// # Safety
+    /// `acc` is valid for `count` elements of `self.element` and aligned to it.
+    pub(crate) unsafe fn finish(&self, acc: *mut u8, count: usize, ranks: usize) {
+        if let Some(finish) = self.finish {
+            // SAFETY: the caller's promise is the callee's.
+            unsafe { finish(acc, count, ranks) }
+        }
+    }
+
+    /// The same kernel without its lifetime.
+    ///
+    /// # Safety
+    /// The closure behind it, if any, must stay alive as long as the result is used.
+    pub(crate) unsafe fn forget_lifetime(self) -> Kernel<'static> {
+        Kernel { lifetime: PhantomData, ..self }
+    }
+
+    /// The operator's name in messages.
+    pub(crate) fn name(&self) -> String {
+        self.op.map_or_else(|| "closure".to_owned(), |op| op.to_string())
+    }
+}
+
+impl<T: Element> sealed::Sealed<T> for Op {
+    fn kernel(&self) -> Result<Kernel<'_>> {
+        let element = ElementType::of::<T>();
+        builtin(*self, element).ok_or_else(|| {
+            Error::new(
+                "reduce",
+                ErrorKind::UndefinedOp(format!(
+                    "operator {self} is not defined for {element}; use another operator or a closure"
+                )),
+            )
+        })
+    }
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Send + Sync> sealed::Sealed<T> for F {
+    fn kernel(&self) -> Result<Kernel<'_>> {
+        Ok(Kernel {
+            op: None,
+            element: ElementType::of::<T>(),
+            data: std::ptr::from_ref(self).cast(),
+            combine: |data, out, a, b, n| {
+                // SAFETY: `data` is this closure; the arrays are the caller's promise.
+                unsafe { combine_with(&*data.cast::<F>(), out.cast(), a.cast(), b.cast(), n) }
+            },
+            fold: |data, acc, x, n| {
+                // SAFETY: as above.
+                unsafe { fold_with(&*data.cast::<F>(), acc.cast(), x.cast(), n) }
+            },
+            fold_left: |data, acc, x, n| {
+                // SAFETY: as above.
+                unsafe {
+                    let f = &*data.cast::<F>();
+                    fold_with(|a: T, b: T| f(b, a), acc.cast(), x.cast(), n);
+                }
+            },
+            finish: None,
+            lifetime: PhantomData,
+        })
+    }
+}
+
+/// # Safety
+/// As [`Kernel::combine`].
+#[inline]
+unsafe fn combine_with<T: Pod>(f: impl Fn(T, T) -> T, out: *mut T, a: *const T, b: *const T, n: usize) {
+    // SAFETY: the caller promises three valid, aligned arrays, `out` disjoint from both inputs.
+    let (out, a, b) = unsafe {
+        (std::slice::from_raw_parts_mut(out, n), std::slice::from_raw_parts(a, n), std::slice::from_raw_parts(b, n))
+    };
+    for ((o, &x), &y) in out.iter_mut().zip(a).zip(b) {
+        *o = f(x, y);
+    }
+}
+
+/// # Safety
+/// As [`Kernel::fold`].
+#[inline]
+unsafe fn fold_with<T: Pod>(f: impl Fn(T, T) -> T, acc: *mut T, x: *const T, n: usize) {
+    // SAFETY: the caller promises two valid, aligned, disjoint arrays.
+    let (acc, x) = unsafe { (std::slice::from_raw_parts_mut(acc, n), std::slice::from_raw_parts(x, n)) };
+    for (a, &x) in acc.iter_mut().zip(x) {
+        *a = f(*a, x);
+    }
+}
+
+/// A built-in operator on one type, as a type, so that each pair compiles to its own vector loop.
+trait Builtin<T: Pod> {
+    fn apply(a: T, b: T) -> T;
+
+    fn kernel(op: Op, element: ElementType, finish: Option<FinishFn>) -> Kernel<'static> {
+        Kernel {
+            op: Some(op),
+            element,
+            data: std::ptr::null(),
+            // SAFETY (all three): the arrays are the caller's promise.
+            combine: |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
+            // SAFETY: as above.
+            fold: |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
+            // SAFETY: as above.
+            fold_left: |_, acc, x, n| unsafe { fold_with(|a, b| Self::apply(b, a), acc.cast(), x.cast(), n) },
+            finish,
+            lifetime: PhantomData,
+        }
+    }
+}
+
+struct Sum;
+struct Product;
+struct Min;
+struct Max;
+struct LogicalAnd;
+struct LogicalOr;
+struct LogicalXor;
+struct BitAnd;
+struct BitOr;
+struct BitXor;
+struct MinLoc;
+struct MaxLoc;
+
+macro_rules! apply {
+    ($($op:ident for [$($t:ty),*] = |$a:ident, $b:ident| $e:expr;)*) => {$($(
+        impl Builtin<$t> for $op {
+            #[inline(always)]
+            fn apply($a: $t, $b: $t) -> $t { $e }
+        }
+    )*)*};
+}
+
+apply! {
+    Sum for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| a.wrapping_add(b);
+    Sum for [f16, bf16, f32, f64, Complex<f32>, Complex<f64>] = |a, b| a + b;
+    Product for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| a.wrapping_mul(b);
+    Product for [f16, bf16, f32, f64, Complex<f32>, Complex<f64>] = |a, b| a * b;
+    Min for [i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64] = |a, b| if b < a { b } else { a };
+    Max for [i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64] = |a, b| if b > a { b } else { a };
+    LogicalAnd for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| (a != 0 && b != 0).into();
+    LogicalOr for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| (a != 0 || b != 0).into();
+    LogicalXor for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| ((a != 0) != (b != 0)).into();
+    BitAnd for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| a & b;
+    BitOr for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| a | b;
+    BitXor for [i8, i16, i32, i64, u8, u16, u32, u64] = |a, b| a ^ b;
+}
+
+impl<T: Pod + PartialOrd> Builtin<Located<T>> for MinLoc {
+    #[inline]
+    fn apply(a: Located<T>, b: Located<T>) -> Located<T> {
+        let take_b = b.value() < a.value() || (b.value() == a.value() && b.index() < a.index());
+        if take_b { b } else { a }
+    }
+}
+
+impl<T: Pod + PartialOrd> Builtin<Located<T>> for MaxLoc {
+    #[inline]
+    fn apply(a: Located<T>, b: Located<T>) -> Located<T> {
+        let take_b = b.value() > a.value() || (b.value() == a.value() && b.index() < a.index());
+        if take_b { b } else { a }
+    }
+}
+
+/// Division of a sum by the number of ranks.
+trait DivideBy: Pod {
+    fn divide_by(self, ranks: usize) -> Self;
+}
+
+macro_rules! divide_by {
+    ([$($t:ty),*] = |$x:ident, $n:ident| $e:expr) => {$(
+        impl DivideBy for $t {
+            #[inline(always)]
+            fn divide_by(self, $n: usize) -> Self { let $x = self; $e }
+        }
+    )*};
+}
+
+// Integers divide in 128 bits, so that a rank count beyond the type's range cannot divide by zero.
+divide_by!([i8, i16, i32, i64] = |x, n| (i128::from(x) / n as i128) as Self);
+divide_by!([u8, u16, u32, u64] = |x, n| (u128::from(x) / n as u128) as Self);
+divide_by!([f32] = |x, n| x / n as f32);
+divide_by!([f64] = |x, n| x / n as f64);
+divide_by!([f16] = |x, n| f16::from_f32(x.to_f32() / n as f32));
+divide_by!([bf16] = |x, n| bf16::from_f32(x.to_f32() / n as f32));
+divide_by!([Complex<f32>] = |x, n| x / n as f32);
+divide_by!([Complex<f64>] = |x, n| x / n as f64);
+
+/// # Safety
+/// As [`Kernel::finish`].
+unsafe fn divide<T: DivideBy>(acc: *mut u8, count: usize, ranks: usize) {
+    // SAFETY: the caller's promise.
+    for x in unsafe { std::slice::from_raw_parts_mut(acc.cast::<T>(), count) } {
+        *x = x.divide_by(ranks);
+    }
+}
+
+/// The kernel of a built-in operator on a type, where it is defined.
+pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
+    macro_rules! integers {
+        ($t:ty) => {
+            match op {
+                Op::LogicalAnd => Some(<LogicalAnd as Builtin<$t>>::kernel(op, element, None)),
+                Op::LogicalOr => Some(<LogicalOr as Builtin<$t>>::kernel(op, element, None)),
+                Op::LogicalXor => Some(<LogicalXor as Builtin<$t>>::kernel(op, element, None)),
+                Op::BitAnd => Some(<BitAnd as Builtin<$t>>::kernel(op, element, None)),
+                Op::BitOr => Some(<BitOr as Builtin<$t>>::kernel(op, element, None)),
+                Op::BitXor => Some(<BitXor as Builtin<$t>>::kernel(op, element, None)),
+                _ => reals!($t),
+            }
+        };
+    }
+    macro_rules! reals {
+        ($t:ty) => {
+            match op {
+                Op::Min => Some(<Min as Builtin<$t>>::kernel(op, element, None)),
+                Op::Max => Some(<Max as Builtin<$t>>::kernel(op, element, None)),
+                _ => numbers!($t),
+            }
+        };
+    }
+    macro_rules! numbers {
+        ($t:ty) => {
+            match op {
+                Op::Sum => Some(<Sum as Builtin<$t>>::kernel(op, element, None)),
+                Op::Product => Some(<Product as Builtin<$t>>::kernel(op, element, None)),
+                Op::Average => Some(<Sum as Builtin<$t>>::kernel(op, element, Some(divide::<$t>))),
+                _ => None,
+            }
+        };
+    }
+    macro_rules! located {
+        ($t:ty) => {
+            match op {
+                Op::MinLoc => Some(<MinLoc as Builtin<Located<$t>>>::kernel(op, element, None)),
+                Op::MaxLoc => Some(<MaxLoc as Builtin<Located<$t>>>::kernel(op, element, None)),
+                _ => None,
+            }
+        };
+    }
+    match element.kind {
+        ElementKind::Scalar(s) => match s {
+            Scalar::I8 => integers!(i8),
+            Scalar::I16 => integers!(i16),
+            Scalar::I32 => integers!(i32),
+            Scalar::I64 => integers!(i64),
+            Scalar::U8 => integers!(u8),
+            Scalar::U16 => integers!(u16),
+            Scalar::U32 => integers!(u32),
+            Scalar::U64 => integers!(u64),
+            Scalar::F16 => reals!(f16),
+            Scalar::Bf16 => reals!(bf16),
+            Scalar::F32 => reals!(f32),
+            Scalar::F64 => reals!(f64),
+            Scalar::Complex32 => numbers!(Complex<f32>),
+            Scalar::Complex64 => numbers!(Complex<f64>),
+        },
+        ElementKind::Located(s) => match s {
+            Scalar::I8 => located!(i8),
+            Scalar::I16 => located!(i16),
+            Scalar::I32 => located!(i32),
+            Scalar::I64 => located!(i64),
+            Scalar::U8 => located!(u8),
+            Scalar::U16 => located!(u16),
+            Scalar::U32 => located!(u32),
+            Scalar::U64 => located!(u64),
+            Scalar::F16 => located!(f16),
+            Scalar::Bf16 => located!(bf16),
+            Scalar::F32 => located!(f32),
+            Scalar::F64 => located!(f64),
+            Scalar::Complex32 | Scalar::Complex64 => None,
+        },
+        ElementKind::Opaque => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sealed::Sealed;
+    use super::*;
+
+    fn fold<T: Element>(r: impl Sealed<T>, a: &[T], b: &[T]) -> Vec<T> {
+        let k = r.kernel().unwrap();
+        let mut out = vec![T::zeroed(); a.len()];
+        // SAFETY: three arrays of one length, `out` fresh.
+        unsafe {
+            k.combine(out.as_mut_ptr().cast(), a.as_ptr().cast(), b.as_ptr().cast(), a.len());
+            let mut acc = a.to_vec();
+            k.fold(acc.as_mut_ptr().cast(), b.as_ptr().cast(), a.len());
+            assert!(bytemuck::cast_slice::<T, u8>(&acc) == bytemuck::cast_slice::<T, u8>(&out));
+            let mut acc = b.to_vec();
+            k.fold_left(acc.as_mut_ptr().cast(), a.as_ptr().cast(), a.len());
+            assert!(bytemuck::cast_slice::<T, u8>(&acc) == bytemuck::cast_slice::<T, u8>(&out));
+            k.finish(out.as_mut_ptr().cast(), a.len(), 2);
+        }
+        out
+    }
+
+    #[test]
+    fn operators_do_what_their_names_say() {
+        assert_eq!(fold(Op::Sum, &[1.5f64, 2.0], &[1.0, -2.0]), [2.5, 0.0]);
+        assert_eq!(fold(Op::Sum, &[250u8], &[10]), [4]);
+        assert_eq!(fold(Op::Average, &[-3i32], &[0]), [-1]);
+        assert_eq!(
+            fold(Op::Average, &[Complex::new(1.0f32, 3.0)], &[Complex::new(3.0, 1.0)]),
+            [Complex::new(2.0, 2.0)]
+        );
+        assert_eq!(fold(Op::Min, &[3i16, 4], &[4, 3]), [3, 3]);
+        assert_eq!(fold(Op::Max, &[f16::ONE], &[f16::ZERO]), [f16::ONE]);
+        assert_eq!(fold(Op::LogicalAnd, &[2u32, 0], &[4, 1]), [1, 0]);
+        assert_eq!(fold(Op::LogicalXor, &[2u32, 0], &[4, 1]), [0, 1]);
+        assert_eq!(fold(Op::BitXor, &[6i64], &[3]), [5]);
+        let min = fold(
+            Op::MinLoc,
+            &[Located::new(2.0f32, 9), Located::new(1.0, 5)],
+            &[Located::new(2.0, 1), Located::new(3.0, 0)],
+        );
+        assert_eq!(min, [Located::new(2.0, 1), Located::new(1.0, 5)]);
+        assert_eq!(fold(|a: i32, b: i32| 2 * a - b, &[5], &[1]), [9]);
+    }
+
+    #[test]
+    fn undefined_pairs_are_errors_that_name_both() {
+        let text = |e: Result<Kernel<'_>>| e.err().unwrap().to_string();
+        assert!(text(Sealed::<f64>::kernel(&Op::BitAnd)).contains("bit_and is not defined for f64"));
+        assert!(text(Sealed::<Complex<f64>>::kernel(&Op::Max)).contains("Complex<f64>"));
+        assert!(text(Sealed::<[f64; 2]>::kernel(&Op::Sum)).contains("16-byte element"));
+        assert!(text(Sealed::<f64>::kernel(&Op::MinLoc)).contains("min_loc"));
+    }
+}

@@ -21,6 +21,7 @@
 
 pub(crate) mod local;
 pub(crate) mod mpi;
+pub(crate) mod signature;
 
 use std::any::Any as StdAny;
 

@@ -1,0 +1,222 @@
+//! Statuses: bytes in the library's own layout, read by offset.
+//!
+//! `MPI_Status` is 20 bytes in mpich, 24 in openmpi, 32 in mpi5, and its three public fields lie elsewhere in each.
+
+use std::ffi::c_int;
+
+use crate::{Family, Library};
+
+/// One `MPI_Status`, opaque: room for any family's. Read it with [`Library::status`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status([u64; 4]);
+
+impl Status {
+    /// A status to hand to a call.
+    pub const EMPTY: Self = Self([0; 4]);
+}
+
+/// The public fields of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusFields {
+    /// `MPI_SOURCE`: the sender's rank, or the library's `any_source` or `proc_null`.
+    pub source: c_int,
+    /// `MPI_TAG`.
+    pub tag: c_int,
+    /// `MPI_ERROR`: an error code, set only by the calls that complete several requests.
+    pub error: c_int,
+}
+
+/// Where the fields lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) stride: usize,
+    source: usize,
+    tag: usize,
+    error: usize,
+}
+
+impl Layout {
+    pub(crate) const fn of(family: Family) -> Self {
+        match family {
+            Family::Mpich => Self {
+                stride: 20,
+                source: 8,
+                tag: 12,
+                error: 16,
+            },
+            Family::OpenMpi => Self {
+                stride: 24,
+                source: 0,
+                tag: 4,
+                error: 8,
+            },
+            Family::Mpi5 => Self {
+                stride: 32,
+                source: 0,
+                tag: 4,
+                error: 8,
+            },
+        }
+    }
+
+    /// `bytes` holds at least one status.
+    fn read(self, bytes: &[u8]) -> StatusFields {
+        let at = |offset: usize| {
+            c_int::from_ne_bytes([
+                bytes[offset],
+                bytes[offset + 1],
+                bytes[offset + 2],
+                bytes[offset + 3],
+            ])
+        };
+        StatusFields {
+            source: at(self.source),
+            tag: at(self.tag),
+            error: at(self.error),
+        }
+    }
+}
+
+impl Library {
+    /// The public fields of `status`.
+    #[inline]
+    #[must_use]
+    pub fn status(&self, status: &Status) -> StatusFields {
+        let words = status.0;
+        let mut bytes = [0; 32];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_ne_bytes());
+        }
+        Layout::of(self.family()).read(&bytes)
+    }
+
+    /// `MPI_SOURCE` of `status`.
+    #[inline]
+    #[must_use]
+    pub fn status_source(&self, status: &Status) -> c_int {
+        self.status(status).source
+    }
+
+    /// `MPI_TAG` of `status`.
+    #[inline]
+    #[must_use]
+    pub fn status_tag(&self, status: &Status) -> c_int {
+        self.status(status).tag
+    }
+
+    /// `MPI_ERROR` of `status`.
+    #[inline]
+    #[must_use]
+    pub fn status_error(&self, status: &Status) -> c_int {
+        self.status(status).error
+    }
+}
+
+/// An array of statuses with the library's own stride.
+#[derive(Debug)]
+pub struct StatusArray {
+    words: Vec<u64>,
+    layout: Layout,
+    len: usize,
+}
+
+impl StatusArray {
+    /// Room for `len` statuses of `library`.
+    #[must_use]
+    pub fn new(library: &Library, len: usize) -> Self {
+        Self::for_family(library.family(), len)
+    }
+
+    pub(crate) fn for_family(family: Family, len: usize) -> Self {
+        let layout = Layout::of(family);
+        Self {
+            words: vec![0; (len * layout.stride).div_ceil(8)],
+            layout,
+            len,
+        }
+    }
+
+    /// How many statuses there is room for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is room for none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What a call takes. With the mpich family the statuses after the first are closer than `size_of::<Status>()`:
+    /// hand it to MPI, do not index it.
+    pub fn as_mut_ptr(&mut self) -> *mut Status {
+        self.words.as_mut_ptr().cast()
+    }
+
+    /// A copy of the status at `index`, for calls such as `get_count`. Panics past the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Status {
+        assert!(index < self.len, "status {index} of {}", self.len);
+        let mut status = Status::EMPTY;
+        let start = index * self.layout.stride;
+        // SAFETY: `words` holds len * stride bytes, index < len, and stride <= 32 = size_of::<Status>().
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.words.as_ptr().cast::<u8>().add(start),
+                (&raw mut status).cast::<u8>(),
+                self.layout.stride,
+            );
+        }
+        status
+    }
+
+    /// The public fields of the status at `index`. Panics past the end.
+    #[must_use]
+    pub fn fields(&self, index: usize) -> StatusFields {
+        let words = self.get(index).0;
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        self.layout.read(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_at_every_index_in_every_family() {
+        for family in [Family::Mpich, Family::OpenMpi, Family::Mpi5] {
+            let mut array = StatusArray::for_family(family, 3);
+            let layout = Layout::of(family);
+            for i in 0..3 {
+                for (offset, value) in [(layout.source, 10), (layout.tag, 20), (layout.error, 30)] {
+                    let at = i * layout.stride + offset;
+                    // SAFETY: the field lies inside status i, and is aligned to 4 because stride and offset are.
+                    unsafe {
+                        *array.as_mut_ptr().cast::<u8>().add(at).cast::<c_int>() =
+                            value + i as c_int
+                    };
+                }
+            }
+            for i in 0..3 {
+                let n = i as c_int;
+                assert_eq!(
+                    array.fields(i),
+                    StatusFields {
+                        source: 10 + n,
+                        tag: 20 + n,
+                        error: 30 + n
+                    }
+                );
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "status 2 of 2")]
+    fn reading_past_the_end_panics() {
+        let _ = StatusArray::for_family(Family::OpenMpi, 2).get(2);
+    }
+}

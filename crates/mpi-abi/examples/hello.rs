@@ -17,12 +17,7 @@ fn main() -> Result<(), mpi_abi::Error> {
     println!("rank {rank} of {size}: the ranks add up to {total}");
     if rank == 0 {
         println!("library:  {}, {}", mpi.name(), found.how);
-        println!(
-            "family:   {}, MPI {}.{}",
-            mpi.family(),
-            mpi.standard().0,
-            mpi.standard().1
-        );
+        println!("family:   {}, MPI {}.{}", mpi.family(), mpi.standard().0, mpi.standard().1);
         println!("launcher: {}", Launcher::detect());
         println!("threads:  {:?}", environment.thread_level());
         println!(

@@ -58,15 +58,8 @@ impl<T: Handle> HandleArray<T> {
     }
 
     pub(crate) fn for_family(family: Family) -> Self {
-        let storage = if family.is_narrow() {
-            Storage::Narrow(Vec::new())
-        } else {
-            Storage::Wide(Vec::new())
-        };
-        Self {
-            storage,
-            kind: PhantomData,
-        }
+        let storage = if family.is_narrow() { Storage::Narrow(Vec::new()) } else { Storage::Wide(Vec::new()) };
+        Self { storage, kind: PhantomData }
     }
 
     /// How many handles there are.
@@ -118,16 +111,8 @@ impl<T: Handle> HandleArray<T> {
     #[inline]
     pub fn as_mut_ptr(&mut self) -> HandlePtr<T> {
         match &mut self.storage {
-            Storage::Narrow(v) => HandlePtr {
-                ptr: v.as_mut_ptr().cast(),
-                size: size_of::<c_int>(),
-                kind: PhantomData,
-            },
-            Storage::Wide(v) => HandlePtr {
-                ptr: v.as_mut_ptr().cast(),
-                size: size_of::<usize>(),
-                kind: PhantomData,
-            },
+            Storage::Narrow(v) => HandlePtr { ptr: v.as_mut_ptr().cast(), size: size_of::<c_int>(), kind: PhantomData },
+            Storage::Wide(v) => HandlePtr { ptr: v.as_mut_ptr().cast(), size: size_of::<usize>(), kind: PhantomData },
         }
     }
 
@@ -135,16 +120,12 @@ impl<T: Handle> HandleArray<T> {
     #[inline]
     pub fn as_mut_ptr_at(&mut self, index: usize) -> HandlePtr<T> {
         match &mut self.storage {
-            Storage::Narrow(v) => HandlePtr {
-                ptr: v[index..].as_mut_ptr().cast(),
-                size: size_of::<c_int>(),
-                kind: PhantomData,
-            },
-            Storage::Wide(v) => HandlePtr {
-                ptr: v[index..].as_mut_ptr().cast(),
-                size: size_of::<usize>(),
-                kind: PhantomData,
-            },
+            Storage::Narrow(v) => {
+                HandlePtr { ptr: v[index..].as_mut_ptr().cast(), size: size_of::<c_int>(), kind: PhantomData }
+            }
+            Storage::Wide(v) => {
+                HandlePtr { ptr: v[index..].as_mut_ptr().cast(), size: size_of::<usize>(), kind: PhantomData }
+            }
         }
     }
 
@@ -153,16 +134,12 @@ impl<T: Handle> HandleArray<T> {
     #[must_use]
     pub fn as_ptr(&self) -> HandlePtr<T> {
         match &self.storage {
-            Storage::Narrow(v) => HandlePtr {
-                ptr: v.as_ptr().cast_mut().cast(),
-                size: size_of::<c_int>(),
-                kind: PhantomData,
-            },
-            Storage::Wide(v) => HandlePtr {
-                ptr: v.as_ptr().cast_mut().cast(),
-                size: size_of::<usize>(),
-                kind: PhantomData,
-            },
+            Storage::Narrow(v) => {
+                HandlePtr { ptr: v.as_ptr().cast_mut().cast(), size: size_of::<c_int>(), kind: PhantomData }
+            }
+            Storage::Wide(v) => {
+                HandlePtr { ptr: v.as_ptr().cast_mut().cast(), size: size_of::<usize>(), kind: PhantomData }
+            }
         }
     }
 }
@@ -225,10 +202,7 @@ mod tests {
             assert_eq!(a.len(), 3);
             assert_eq!(a.get(1), Request::new(0x9800_0001));
             a.set(1, Request::new(5));
-            assert_eq!(
-                a.iter().map(Handle::bits).collect::<Vec<_>>(),
-                [0x2c00_0000, 5, 7]
-            );
+            assert_eq!(a.iter().map(Handle::bits).collect::<Vec<_>>(), [0x2c00_0000, 5, 7]);
             assert_eq!(a.swap_remove(0), Request::new(0x2c00_0000));
             assert_eq!(a.get(0), Request::new(7));
             a.clear();

@@ -152,11 +152,7 @@ mod tests {
         for family in [Family::Mpich, Family::OpenMpi, Family::Mpi5] {
             for &class in ALL {
                 if let Some(number) = class.number(family) {
-                    assert_eq!(
-                        ErrorClass::from_number(family, number),
-                        class,
-                        "{family:?} {number}"
-                    );
+                    assert_eq!(ErrorClass::from_number(family, number), class, "{family:?} {number}");
                 }
             }
         }
@@ -164,26 +160,14 @@ mod tests {
 
     #[test]
     fn truncation_is_another_number_in_mpich_than_elsewhere() {
-        assert_eq!(
-            ErrorClass::from_number(Family::Mpich, 14),
-            ErrorClass::Truncate
-        );
-        assert_eq!(
-            ErrorClass::from_number(Family::OpenMpi, 15),
-            ErrorClass::Truncate
-        );
-        assert_eq!(
-            ErrorClass::from_number(Family::Mpi5, 15),
-            ErrorClass::Truncate
-        );
+        assert_eq!(ErrorClass::from_number(Family::Mpich, 14), ErrorClass::Truncate);
+        assert_eq!(ErrorClass::from_number(Family::OpenMpi, 15), ErrorClass::Truncate);
+        assert_eq!(ErrorClass::from_number(Family::Mpi5, 15), ErrorClass::Truncate);
     }
 
     #[test]
     fn an_unknown_number_keeps_it() {
-        assert_eq!(
-            ErrorClass::from_number(Family::Mpi5, 9999),
-            ErrorClass::Unlisted(9999)
-        );
+        assert_eq!(ErrorClass::from_number(Family::Mpi5, 9999), ErrorClass::Unlisted(9999));
         assert_eq!(ErrorClass::Unlisted(9999).to_string(), "error class 9999");
         assert_eq!(ErrorClass::Revoked.number(Family::Mpi5), None);
     }

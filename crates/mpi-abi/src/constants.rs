@@ -234,8 +234,7 @@ impl Special {
                 Self {
                     errors_return: 0x5400_0001,
                     session_null: four.then_some(0x3800_0000),
-                    float16: matches!(version.vendor, Vendor::Mpich | Vendor::Intel)
-                        .then_some(0x4c00_0246),
+                    float16: matches!(version.vendor, Vendor::Mpich | Vendor::Intel).then_some(0x4c00_0246),
                     bfloat16: match version.vendor {
                         Vendor::Intel => Some(0x4c00_0247),
                         Vendor::Mpich if version.major >= 5 => Some(0x4c00_024c),
@@ -402,22 +401,13 @@ mod tests {
     use super::*;
 
     fn version(vendor: Vendor, major: u32) -> Version {
-        Version {
-            vendor,
-            major,
-            minor: 0,
-            patch: 0,
-        }
+        Version { vendor, major, minor: 0, patch: 0 }
     }
 
     /// An address for every symbol, all different; the mpich sentinels need something to read.
     fn fake(name: &'static str) -> Option<usize> {
         static SENTINEL: usize = 0xabc0;
-        if name.starts_with("MPI_") {
-            Some(&raw const SENTINEL as usize)
-        } else {
-            Some(name.as_ptr() as usize)
-        }
+        if name.starts_with("MPI_") { Some(&raw const SENTINEL as usize) } else { Some(name.as_ptr() as usize) }
     }
 
     fn all() -> Vec<Constants> {
@@ -426,9 +416,7 @@ mod tests {
             (Family::OpenMpi, version(Vendor::OpenMpi, 5)),
             (Family::Mpi5, version(Vendor::Mpich, 5)),
         ]
-        .map(|(family, version)| {
-            Constants::load(family, &version, &fake).expect("every symbol is there")
-        })
+        .map(|(family, version)| Constants::load(family, &version, &fake).expect("every symbol is there"))
         .to_vec()
     }
 
@@ -484,36 +472,19 @@ mod tests {
 
     #[test]
     fn intels_standard_library_returns_errors_under_the_number_it_really_uses() {
-        let intel = Constants::load(Family::Mpi5, &version(Vendor::Intel, 2021), &fake)
-            .expect("no symbols needed");
+        let intel = Constants::load(Family::Mpi5, &version(Vendor::Intel, 2021), &fake).expect("no symbols needed");
         assert_eq!(intel.errors_return, Errhandler::new(0x142));
-        assert_eq!(
-            (intel.universe_size, intel.appnum, intel.lastusedcode),
-            (505, 506, 507)
-        );
+        assert_eq!((intel.universe_size, intel.appnum, intel.lastusedcode), (505, 506, 507));
         let standard = &all()[2];
         assert_eq!(standard.errors_return, Errhandler::new(0x143));
-        assert_eq!(
-            (
-                standard.universe_size,
-                standard.appnum,
-                standard.lastusedcode
-            ),
-            (507, 505, 506)
-        );
+        assert_eq!((standard.universe_size, standard.appnum, standard.lastusedcode), (507, 505, 506));
     }
 
     #[test]
     fn what_a_version_lacks_is_none() {
-        let old = Constants::load(Family::Mpich, &version(Vendor::Mpich, 3), &fake)
-            .expect("every symbol is there");
-        assert!(
-            old.session_null.is_none()
-                && old.bfloat16.is_none()
-                && old.comm_type_hw_guided.is_none()
-        );
-        let old = Constants::load(Family::OpenMpi, &version(Vendor::OpenMpi, 4), &fake)
-            .expect("every symbol");
+        let old = Constants::load(Family::Mpich, &version(Vendor::Mpich, 3), &fake).expect("every symbol is there");
+        assert!(old.session_null.is_none() && old.bfloat16.is_none() && old.comm_type_hw_guided.is_none());
+        let old = Constants::load(Family::OpenMpi, &version(Vendor::OpenMpi, 4), &fake).expect("every symbol");
         assert!(old.session_null.is_none() && old.float16.is_none());
     }
 

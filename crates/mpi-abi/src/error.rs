@@ -53,9 +53,7 @@ pub enum Error {
     },
 
     /// The program was started by the launcher of another MPI than the library found.
-    #[error(
-        "{launcher} started this process, but the MPI library is {library}: {consequence}; {advice}"
-    )]
+    #[error("{launcher} started this process, but the MPI library is {library}: {consequence}; {advice}")]
     LauncherMismatch {
         /// The launcher, in words.
         launcher: String,
@@ -86,9 +84,7 @@ pub enum Error {
     },
 
     /// MPI was finalised in this process, which is for good.
-    #[error(
-        "{library} was already finalised in this process; MPI can be initialised only once per process"
-    )]
+    #[error("{library} was already finalised in this process; MPI can be initialised only once per process")]
     Finalized {
         /// The library's name, version and path.
         library: &'static str,
@@ -148,10 +144,7 @@ impl Library {
     #[must_use]
     pub fn describe_error(&self, code: c_int) -> (ErrorClass, String) {
         if !self.is_active() {
-            return (
-                ErrorClass::Unlisted(code),
-                "no text: MPI is not active".to_owned(),
-            );
+            return (ErrorClass::Unlisted(code), "no text: MPI is not active".to_owned());
         }
         let mut number: c_int = 0;
         let mut bytes = vec![0u8; self.constants().max_error_string as usize + 1];
@@ -168,9 +161,7 @@ impl Library {
             };
             let text = if described == 0 {
                 bytes.truncate(length.clamp(0, bytes.len() as c_int) as usize);
-                String::from_utf8_lossy(&bytes)
-                    .trim_end_matches('\0')
-                    .to_owned()
+                String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
             } else {
                 String::from("the library has no text for it")
             };
@@ -182,22 +173,13 @@ impl Library {
     #[inline(never)]
     pub(crate) fn call_error(&self, function: &'static str, code: c_int) -> Error {
         let (class, text) = self.describe_error(code);
-        Error::Call(Box::new(CallError {
-            function,
-            library: self.name(),
-            code,
-            class,
-            text,
-        }))
+        Error::Call(Box::new(CallError { function, library: self.name(), code, class, text }))
     }
 
     #[cold]
     #[inline(never)]
     pub(crate) fn missing(&self, function: &'static str) -> Error {
-        Error::Missing {
-            function,
-            library: self.name(),
-        }
+        Error::Missing { function, library: self.name() }
     }
 }
 
@@ -207,10 +189,7 @@ mod tests {
 
     #[test]
     fn messages_say_what_where_and_what_next() {
-        let missing = Error::Missing {
-            function: "MPI_Send_c",
-            library: "Open MPI 5.0.11 (/x/libmpi.so.40)",
-        };
+        let missing = Error::Missing { function: "MPI_Send_c", library: "Open MPI 5.0.11 (/x/libmpi.so.40)" };
         assert_eq!(
             missing.to_string(),
             "Open MPI 5.0.11 (/x/libmpi.so.40) has no MPI_Send_c; use a library that has it, or do without"
@@ -227,18 +206,11 @@ mod tests {
             call.to_string(),
             "MPI_Recv failed in MPICH 4.3.2 (/x/libmpi.so.12): Message truncated (MPI_ERR_TRUNCATE, code 14)"
         );
-        assert_eq!(
-            (call.class(), call.code()),
-            (Some(ErrorClass::Truncate), Some(14))
-        );
+        assert_eq!((call.class(), call.code()), (Some(ErrorClass::Truncate), Some(14)));
     }
 
     #[test]
     fn a_result_without_error_stays_small() {
-        assert!(
-            size_of::<Result<(), Error>>() <= 96,
-            "{}",
-            size_of::<Result<(), Error>>()
-        );
+        assert!(size_of::<Result<(), Error>>() <= 96, "{}", size_of::<Result<(), Error>>());
     }
 }

@@ -9,22 +9,11 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Library, process};
 
 /// Names under which a library is looked for, by soname, when nothing says which one.
-const SONAMES: [&str; 5] = [
-    "libmpi.so.40",
-    "libmpi.so.12",
-    "libmpich.so.12",
-    "libmpi_abi.so.1",
-    "libmpi.so",
-];
+const SONAMES: [&str; 5] = ["libmpi.so.40", "libmpi.so.12", "libmpich.so.12", "libmpi_abi.so.1", "libmpi.so"];
 const OPENMPI_NAMES: [&str; 2] = ["libmpi.so.40", "libmpi.so"];
 /// MPICH 5 and Intel install the classic and the standard library side by side; the classic one has more functions,
 /// and Intel's standard one is wrong in some constants.
-const MPICH_NAMES: [&str; 4] = [
-    "libmpi.so.12",
-    "libmpich.so.12",
-    "libmpi_abi.so.1",
-    "libmpi.so",
-];
+const MPICH_NAMES: [&str; 4] = ["libmpi.so.12", "libmpich.so.12", "libmpi_abi.so.1", "libmpi.so"];
 
 /// Where to look for an MPI library, in this order.
 #[derive(Clone, Debug, Default)]
@@ -89,9 +78,7 @@ impl Search {
         Self {
             explicit: variable(Self::VARIABLE).map(PathBuf::from),
             loaded: process::mapped_files(),
-            launcher: process::ancestors()
-                .into_iter()
-                .find(|path| is_launcher(path)),
+            launcher: process::ancestors().into_iter().find(|path| is_launcher(path)),
             prefixes: python_prefixes(&variable, std::env::args_os().next()),
             sonames: SONAMES.map(str::to_owned).to_vec(),
         }
@@ -139,41 +126,26 @@ impl Search {
     fn candidates(&self, tried: &mut Vec<String>) -> Vec<Found> {
         if let Some(path) = &self.explicit {
             let path = if path.is_dir() {
-                let inside = [path.clone(), path.join("lib")]
-                    .into_iter()
-                    .find_map(|dir| first_in(&dir, &SONAMES));
+                let inside = [path.clone(), path.join("lib")].into_iter().find_map(|dir| first_in(&dir, &SONAMES));
                 let Some(inside) = inside else {
-                    tried.push(format!(
-                        "{} holds no {}",
-                        path.display(),
-                        SONAMES.join(", ")
-                    ));
+                    tried.push(format!("{} holds no {}", path.display(), SONAMES.join(", ")));
                     return Vec::new();
                 };
                 inside
             } else {
                 path.clone()
             };
-            return vec![Found {
-                path,
-                how: How::Explicit,
-            }];
+            return vec![Found { path, how: How::Explicit }];
         }
         let mut found: Vec<Found> = Vec::new();
         let mut add = |path: PathBuf, how| found.push(Found { path, how });
 
-        self.loaded
-            .iter()
-            .filter(|path| is_mpi_object(path))
-            .for_each(|path| add(path.clone(), How::Loaded));
+        self.loaded.iter().filter(|path| is_mpi_object(path)).for_each(|path| add(path.clone(), How::Loaded));
 
         if let Some(launcher) = &self.launcher {
             match of_launcher(launcher) {
                 Some(path) => add(path, How::Launcher),
-                None => tried.push(format!(
-                    "no library beside the launcher {}",
-                    launcher.display()
-                )),
+                None => tried.push(format!("no library beside the launcher {}", launcher.display())),
             }
         }
         if self.prefixes.is_empty() {
@@ -185,31 +157,20 @@ impl Search {
                 None => tried.push(format!("none in {}", prefix.join("lib").display())),
             }
         }
-        self.sonames
-            .iter()
-            .for_each(|name| add(PathBuf::from(name), How::Soname));
+        self.sonames.iter().for_each(|name| add(PathBuf::from(name), How::Soname));
         if !self.sonames.is_empty() {
-            tried.push(format!(
-                "the dynamic linker offers no usable {}",
-                self.sonames.join(", ")
-            ));
+            tried.push(format!("the dynamic linker offers no usable {}", self.sonames.join(", ")));
         }
         found
     }
 }
 
 fn not_found(tried: &[String]) -> Error {
-    Error::NotFound {
-        tried: tried.join("; "),
-        variable: Search::VARIABLE,
-    }
+    Error::NotFound { tried: tried.join("; "), variable: Search::VARIABLE }
 }
 
 fn first_in(dir: &Path, names: &[&str]) -> Option<PathBuf> {
-    names
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())
+    names.iter().map(|name| dir.join(name)).find(|path| path.is_file())
 }
 
 /// `libmpi.so*`, `libmpich.so*`, `libmpi_abi.so*`, and such with a hash that wheel tools put in (`libmpi-1a2b.so.12`).
@@ -234,8 +195,7 @@ pub(crate) fn is_launcher(executable: &Path) -> bool {
 
 pub(crate) fn is_openmpi_launcher(executable: &Path) -> bool {
     let name = file_name(executable);
-    matches!(name, "prterun" | "prte" | "prted" | "orted" | "orte-dvm")
-        || name.starts_with("orterun")
+    matches!(name, "prterun" | "prte" | "prted" | "orted" | "orte-dvm") || name.starts_with("orterun")
 }
 
 pub(crate) fn is_mpich_launcher(executable: &Path) -> bool {
@@ -244,41 +204,24 @@ pub(crate) fn is_mpich_launcher(executable: &Path) -> bool {
 }
 
 fn file_name(path: &Path) -> &str {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// The library installed with a launcher: in its `../lib`, or where Debian puts it.
 fn of_launcher(executable: &Path) -> Option<PathBuf> {
     let prefix = executable.parent()?.parent()?;
-    let names: &[&str] = if is_openmpi_launcher(executable) {
-        &OPENMPI_NAMES
-    } else {
-        &MPICH_NAMES
-    };
+    let names: &[&str] = if is_openmpi_launcher(executable) { &OPENMPI_NAMES } else { &MPICH_NAMES };
     let multiarch = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
-    ["lib", "lib64", &multiarch]
-        .into_iter()
-        .find_map(|dir| first_in(&prefix.join(dir), names))
+    ["lib", "lib64", &multiarch].into_iter().find_map(|dir| first_in(&prefix.join(dir), names))
 }
 
 /// `VIRTUAL_ENV`, `CONDA_PREFIX`, and the virtual environment whose interpreter runs us (`venv/bin/python` without
 /// activation).
-fn python_prefixes(
-    variable: &dyn Fn(&str) -> Option<OsString>,
-    program: Option<OsString>,
-) -> Vec<PathBuf> {
-    let mut prefixes: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"]
-        .iter()
-        .filter_map(|name| variable(name))
-        .map(PathBuf::from)
-        .collect();
-    let own = program
-        .map(PathBuf::from)
-        .and_then(|program| Some(program.parent()?.parent()?.to_owned()));
-    if let Some(own) = own.filter(|own| own.join("pyvenv.cfg").is_file() && !prefixes.contains(own))
-    {
+fn python_prefixes(variable: &dyn Fn(&str) -> Option<OsString>, program: Option<OsString>) -> Vec<PathBuf> {
+    let mut prefixes: Vec<PathBuf> =
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| variable(name)).map(PathBuf::from).collect();
+    let own = program.map(PathBuf::from).and_then(|program| Some(program.parent()?.parent()?.to_owned()));
+    if let Some(own) = own.filter(|own| own.join("pyvenv.cfg").is_file() && !prefixes.contains(own)) {
         prefixes.push(own);
     }
     prefixes
@@ -318,10 +261,7 @@ mod tests {
         dir.file("venv/lib/libmpi.so.40");
         Search {
             explicit: Some(dir.file("explicit/libmpi.so.12")),
-            loaded: vec![
-                dir.0.join("loaded/libm.so.6"),
-                dir.0.join("loaded/libmpi.so.12"),
-            ],
+            loaded: vec![dir.0.join("loaded/libm.so.6"), dir.0.join("loaded/libmpi.so.12")],
             launcher: Some(dir.0.join("launcher/bin/hydra_pmi_proxy")),
             prefixes: vec![dir.0.join("venv")],
             sonames: vec!["libm.so.6".into()],
@@ -333,27 +273,13 @@ mod tests {
         let dir = Dir::new("order");
         let mut search = everywhere(&dir);
         let mut expect = |found: &str, how: How, forget: fn(&mut Search)| {
-            let expected = if how == How::Soname {
-                PathBuf::from(found)
-            } else {
-                dir.0.join(found)
-            };
-            assert_eq!(
-                search.find().expect("there is one"),
-                Found {
-                    path: expected,
-                    how
-                }
-            );
+            let expected = if how == How::Soname { PathBuf::from(found) } else { dir.0.join(found) };
+            assert_eq!(search.find().expect("there is one"), Found { path: expected, how });
             forget(&mut search);
         };
-        expect("explicit/libmpi.so.12", How::Explicit, |s| {
-            s.explicit = None
-        });
+        expect("explicit/libmpi.so.12", How::Explicit, |s| s.explicit = None);
         expect("loaded/libmpi.so.12", How::Loaded, |s| s.loaded.clear());
-        expect("launcher/lib/libmpi.so.12", How::Launcher, |s| {
-            s.launcher = None
-        });
+        expect("launcher/lib/libmpi.so.12", How::Launcher, |s| s.launcher = None);
         expect("venv/lib/libmpi.so.40", How::Prefix, |s| s.prefixes.clear());
         if cfg!(target_os = "linux") {
             expect("libm.so.6", How::Soname, |s| s.sonames.clear());
@@ -361,10 +287,7 @@ mod tests {
             search.sonames.clear();
         }
         let error = search.find().unwrap_err().to_string();
-        assert!(
-            error.contains("no active Python environment") && error.contains("PARHELION_MPI_LIB"),
-            "{error}"
-        );
+        assert!(error.contains("no active Python environment") && error.contains("PARHELION_MPI_LIB"), "{error}");
     }
 
     #[test]
@@ -382,26 +305,11 @@ mod tests {
     fn an_explicit_directory_is_looked_into_and_an_empty_one_is_named() {
         let dir = Dir::new("explicit");
         let library = dir.file("prefix/lib/libmpi.so.40");
-        let found = Search::default()
-            .with_path(dir.0.join("prefix"))
-            .find()
-            .expect("it is in lib");
-        assert_eq!(
-            found,
-            Found {
-                path: library,
-                how: How::Explicit
-            }
-        );
+        let found = Search::default().with_path(dir.0.join("prefix")).find().expect("it is in lib");
+        assert_eq!(found, Found { path: library, how: How::Explicit });
         dir.file("empty/readme");
-        let error = Search::default()
-            .with_path(dir.0.join("empty"))
-            .find()
-            .unwrap_err();
-        assert!(
-            error.to_string().contains("empty holds no libmpi.so.40"),
-            "{error}"
-        );
+        let error = Search::default().with_path(dir.0.join("empty")).find().unwrap_err();
+        assert!(error.to_string().contains("empty holds no libmpi.so.40"), "{error}");
     }
 
     #[test]
@@ -409,10 +317,7 @@ mod tests {
         let dir = Dir::new("broken");
         let search = everywhere(&dir);
         let error = search.open().unwrap_err();
-        assert!(
-            matches!(&error, Error::Load { path, .. } if path.ends_with("explicit/libmpi.so.12")),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Load { path, .. } if path.ends_with("explicit/libmpi.so.12")), "{error}");
     }
 
     #[test]
@@ -422,31 +327,16 @@ mod tests {
         search.explicit = None;
         search.sonames.clear();
         let error = search.open().unwrap_err().to_string();
-        assert!(
-            error.contains("loaded/libmpi.so.12") && error.contains("venv/lib/libmpi.so.40"),
-            "{error}"
-        );
+        assert!(error.contains("loaded/libmpi.so.12") && error.contains("venv/lib/libmpi.so.40"), "{error}");
     }
 
     #[test]
     fn bindings_and_wrappers_are_not_the_library() {
-        for yes in [
-            "libmpi.so.40",
-            "libmpi.so",
-            "libmpich.so.12",
-            "libmpi_abi.so.1",
-            "libmpi-8ab3.so.12.3",
-        ] {
+        for yes in ["libmpi.so.40", "libmpi.so", "libmpich.so.12", "libmpi_abi.so.1", "libmpi-8ab3.so.12.3"] {
             assert!(is_mpi_object(&Path::new("/x").join(yes)), "{yes}");
         }
-        for no in [
-            "libmpi_ilp64.so.4",
-            "libmpicxx.so",
-            "libmpi_mpifh.so.40",
-            "libmpifort.so",
-            "libm.so.6",
-            "libmpi.a",
-        ] {
+        for no in ["libmpi_ilp64.so.4", "libmpicxx.so", "libmpi_mpifh.so.40", "libmpifort.so", "libm.so.6", "libmpi.a"]
+        {
             assert!(!is_mpi_object(&Path::new("/x").join(no)), "{no}");
         }
     }
@@ -456,15 +346,9 @@ mod tests {
         let dir = Dir::new("venv");
         dir.file("venv/pyvenv.cfg");
         let python = dir.0.join("venv/bin/python").into_os_string();
-        assert_eq!(
-            python_prefixes(&|_| None, Some(python.clone())),
-            [dir.0.join("venv")]
-        );
+        assert_eq!(python_prefixes(&|_| None, Some(python.clone())), [dir.0.join("venv")]);
         let active = |name: &str| (name == "CONDA_PREFIX").then(|| OsString::from("/conda"));
-        assert_eq!(
-            python_prefixes(&active, Some(python)),
-            [PathBuf::from("/conda"), dir.0.join("venv")]
-        );
+        assert_eq!(python_prefixes(&active, Some(python)), [PathBuf::from("/conda"), dir.0.join("venv")]);
         assert!(python_prefixes(&|_| None, Some("/usr/bin/python3".into())).is_empty());
     }
 }

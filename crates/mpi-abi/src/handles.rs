@@ -17,8 +17,7 @@ pub type Count = i64;
 /// `MPI_User_function`: `(invec, inoutvec, len, datatype)`. The last points at a handle of the library's own width.
 pub type UserFunction = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_int, *mut c_void);
 /// `MPI_User_function_c`: the same with a 64-bit length.
-pub type LargeUserFunction =
-    unsafe extern "C" fn(*mut c_void, *mut c_void, *mut Count, *mut c_void);
+pub type LargeUserFunction = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut Count, *mut c_void);
 
 /// A handle as one family of libraries stores it: `c_int` (mpich) or `usize` (openmpi, mpi5).
 ///
@@ -239,11 +238,7 @@ impl<T: Handle> HandlePtr<T> {
     /// A null pointer: for an array argument that the call ignores (`sendtypes` with `MPI_IN_PLACE`, say).
     #[must_use]
     pub const fn null() -> Self {
-        Self {
-            ptr: std::ptr::null_mut(),
-            size: 0,
-            kind: PhantomData,
-        }
+        Self { ptr: std::ptr::null_mut(), size: 0, kind: PhantomData }
     }
 }
 
@@ -259,10 +254,7 @@ impl<H: Width, T: Handle> Arg<H> for HandlePtr<T> {
     type Raw = *mut H;
     #[inline(always)]
     unsafe fn enter(self) -> *mut H {
-        debug_assert!(
-            self.size == 0 || self.size == size_of::<H>(),
-            "an array made for a library of another family"
-        );
+        debug_assert!(self.size == 0 || self.size == size_of::<H>(), "an array made for a library of another family");
         self.ptr.cast()
     }
     #[inline(always)]

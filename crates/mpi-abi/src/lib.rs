@@ -61,8 +61,8 @@ pub use constants::Constants;
 pub use error::{CallError, Error};
 pub use find::{Found, How, Search};
 pub use handles::{
-    Aint, Comm, Count, Datatype, Errhandler, Group, Handle, HandlePtr, Info, LargeUserFunction,
-    Message, Op, Request, Session, UserFunction, Win,
+    Aint, Comm, Count, Datatype, Errhandler, Group, Handle, HandlePtr, Info, LargeUserFunction, Message, Op, Request,
+    Session, UserFunction, Win,
 };
 pub use init::{Environment, ThreadLevel};
 pub use launcher::{Launcher, LauncherKind, check_launcher, check_size};

@@ -88,20 +88,14 @@ impl Library {
     /// family that this crate knows or lacks a function that all of them have.
     pub fn open(path: impl AsRef<Path>) -> Result<&'static Self, Error> {
         let path = path.as_ref();
-        let object = process::open_object(path).map_err(|error| Error::Load {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let object = process::open_object(path)
+            .map_err(|error| Error::Load { path: path.to_owned(), reason: error.to_string() })?;
         // Never unloaded: MPI libraries leave threads, exit handlers and shared memory behind.
         let object: &'static libloading::Library = Box::leak(Box::new(object));
         let address = |symbol: &str| address_of(object, symbol);
 
-        let not_mpi = |reason: String| Error::NotMpi {
-            path: path.to_owned(),
-            reason,
-        };
-        let identity =
-            address("MPI_Init").ok_or_else(|| not_mpi("it has no MPI_Init".to_owned()))?;
+        let not_mpi = |reason: String| Error::NotMpi { path: path.to_owned(), reason };
+        let identity = address("MPI_Init").ok_or_else(|| not_mpi("it has no MPI_Init".to_owned()))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = loaded.iter().find(|known| known.identity == identity) {
             return Ok(known);
@@ -113,22 +107,14 @@ impl Library {
     }
 
     /// `Err` is what is wrong with the object.
-    fn load(
-        path: &Path,
-        identity: usize,
-        address: &dyn Fn(&str) -> Option<usize>,
-    ) -> Result<Self, String> {
+    fn load(path: &Path, identity: usize, address: &dyn Fn(&str) -> Option<usize>) -> Result<Self, String> {
         let lacks = |symbol: &str| format!("it has no {symbol}");
         let family = detect_family(address)?;
         let version_text = version_text(address).ok_or_else(|| lacks("MPI_Get_library_version"))?;
         let version = Version::parse(&version_text);
-        let constants =
-            Constants::load(family, &version, &|symbol| address(symbol)).map_err(lacks)?;
+        let constants = Constants::load(family, &version, &|symbol| address(symbol)).map_err(lacks)?;
         let lookup = |names: &'static [&'static str]| {
-            names
-                .iter()
-                .find_map(|name| address(name))
-                .and_then(|address| NonNull::new(address as *mut ()))
+            names.iter().find_map(|name| address(name)).and_then(|address| NonNull::new(address as *mut ()))
         };
         let tables = if family.is_narrow() {
             Tables::Narrow(Table::load(&lookup).map_err(lacks)?)
@@ -138,22 +124,11 @@ impl Library {
         let special = Special::load(address).map_err(lacks)?;
         let path = process::path_of_address(identity).unwrap_or_else(|| path.to_owned());
         let name = Box::leak(format!("{version} ({})", path.display()).into_boxed_str());
-        let mut library = Self {
-            family,
-            version,
-            version_text,
-            standard: (0, 0),
-            path,
-            name,
-            constants,
-            tables,
-            special,
-            identity,
-        };
+        let mut library =
+            Self { family, version, version_text, standard: (0, 0), path, name, constants, tables, special, identity };
         let (mut major, mut minor) = (0, 0);
         // SAFETY: MPI_Get_version may be called at any time; the places are valid.
-        unsafe { library.get_version(&mut major, &mut minor) }
-            .map_err(|error| error.to_string())?;
+        unsafe { library.get_version(&mut major, &mut minor) }.map_err(|error| error.to_string())?;
         library.standard = (major, minor);
         Ok(library)
     }
@@ -276,12 +251,7 @@ impl Library {
     }
 
     /// `MPI_Error_string`, its return value unexamined.
-    pub(crate) unsafe fn raw_error_string(
-        &self,
-        code: c_int,
-        text: *mut c_char,
-        length: &mut c_int,
-    ) -> c_int {
+    pub(crate) unsafe fn raw_error_string(&self, code: c_int, text: *mut c_char, length: &mut c_int) -> c_int {
         // SAFETY: the symbol has this signature; the caller gives MPI_MAX_ERROR_STRING bytes and says MPI is active.
         unsafe { (self.special.error_string)(code, text, length) }
     }
@@ -289,10 +259,7 @@ impl Library {
 
 impl std::fmt::Debug for Library {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Library")
-            .field("name", &self.name)
-            .field("family", &self.family)
-            .finish_non_exhaustive()
+        f.debug_struct("Library").field("name", &self.name).field("family", &self.family).finish_non_exhaustive()
     }
 }
 
@@ -302,26 +269,20 @@ impl Special {
         // SAFETY: functions of these names have these signatures in every MPI library.
         unsafe {
             Ok(Self {
-                wtime: std::mem::transmute::<usize, unsafe extern "C" fn() -> f64>(get(
-                    "MPI_Wtime",
+                wtime: std::mem::transmute::<usize, unsafe extern "C" fn() -> f64>(get("MPI_Wtime")?),
+                wtick: std::mem::transmute::<usize, unsafe extern "C" fn() -> f64>(get("MPI_Wtick")?),
+                initialized: std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_int) -> c_int>(get(
+                    "MPI_Initialized",
                 )?),
-                wtick: std::mem::transmute::<usize, unsafe extern "C" fn() -> f64>(get(
-                    "MPI_Wtick",
+                finalized: std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_int) -> c_int>(get(
+                    "MPI_Finalized",
                 )?),
-                initialized: std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_int) -> c_int>(
-                    get("MPI_Initialized")?,
+                error_class: std::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_int) -> c_int>(get(
+                    "MPI_Error_class",
+                )?),
+                error_string: std::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_char, *mut c_int) -> c_int>(
+                    get("MPI_Error_string")?,
                 ),
-                finalized: std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_int) -> c_int>(
-                    get("MPI_Finalized")?,
-                ),
-                error_class: std::mem::transmute::<
-                    usize,
-                    unsafe extern "C" fn(c_int, *mut c_int) -> c_int,
-                >(get("MPI_Error_class")?),
-                error_string: std::mem::transmute::<
-                    usize,
-                    unsafe extern "C" fn(c_int, *mut c_char, *mut c_int) -> c_int,
-                >(get("MPI_Error_string")?),
                 query_cuda: address("MPIX_Query_cuda_support")
                     .map(|p| std::mem::transmute::<usize, unsafe extern "C" fn() -> c_int>(p)),
             })
@@ -332,12 +293,7 @@ impl Special {
 fn address_of(object: &libloading::Library, symbol: &str) -> Option<usize> {
     let name = CString::new(symbol).ok()?;
     // SAFETY: the symbol is only taken as an address here; whoever casts it answers for its type.
-    let address = unsafe {
-        object
-            .get::<*mut c_void>(name.as_bytes_with_nul())
-            .ok()?
-            .try_as_raw_ptr()?
-    } as usize;
+    let address = unsafe { object.get::<*mut c_void>(name.as_bytes_with_nul()).ok()?.try_as_raw_ptr()? } as usize;
     (address != 0).then_some(address)
 }
 
@@ -351,8 +307,9 @@ fn detect_family(address: &dyn Fn(&str) -> Option<usize>) -> Result<Family, Stri
         return Ok(Family::Mpich);
     }
     let Some(query) = address("MPI_Abi_get_version") else {
-        return Err("it is of no known family (no ompi_mpi_comm_world, no MPI_UNWEIGHTED, no MPI_Abi_get_version)"
-            .to_owned());
+        return Err(
+            "it is of no known family (no ompi_mpi_comm_world, no MPI_UNWEIGHTED, no MPI_Abi_get_version)".to_owned()
+        );
     };
     let (mut major, mut minor) = (-1, -1);
     // SAFETY: `int MPI_Abi_get_version(int *, int *)` in MPI 5; it may be called before initialisation.
@@ -364,9 +321,7 @@ fn detect_family(address: &dyn Fn(&str) -> Option<usize>) -> Result<Family, Stri
     if code == 0 && major == 1 {
         Ok(Family::Mpi5)
     } else {
-        Err(format!(
-            "it speaks version {major}.{minor} of the standard ABI, and this program 1.x"
-        ))
+        Err(format!("it speaks version {major}.{minor} of the standard ABI, and this program 1.x"))
     }
 }
 
@@ -383,16 +338,8 @@ fn version_text(address: &dyn Fn(&str) -> Option<usize>) -> Option<String> {
             &mut length,
         )
     };
-    bytes.truncate(if code == 0 {
-        length.clamp(0, 8192) as usize
-    } else {
-        0
-    });
-    Some(
-        String::from_utf8_lossy(&bytes)
-            .trim_end_matches('\0')
-            .to_owned(),
-    )
+    bytes.truncate(if code == 0 { length.clamp(0, 8192) as usize } else { 0 });
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
 #[cfg(test)]
@@ -411,12 +358,7 @@ mod tests {
     }
 
     fn symbols<'a>(present: &'a [(&'a str, usize)]) -> impl Fn(&str) -> Option<usize> + 'a {
-        move |symbol| {
-            present
-                .iter()
-                .find(|(name, _)| *name == symbol)
-                .map(|(_, address)| *address)
-        }
+        move |symbol| present.iter().find(|(name, _)| *name == symbol).map(|(_, address)| *address)
     }
 
     #[test]
@@ -424,43 +366,27 @@ mod tests {
         let yes = abi_1_0 as extern "C" fn(*mut c_int, *mut c_int) -> c_int as usize;
         let no = abi_none as extern "C" fn(*mut c_int, *mut c_int) -> c_int as usize;
         let family = |present: &[(&str, usize)]| detect_family(&symbols(present));
-        assert_eq!(
-            family(&[("ompi_mpi_comm_world", 1), ("MPI_Abi_get_version", yes)]),
-            Ok(Family::OpenMpi)
-        );
+        assert_eq!(family(&[("ompi_mpi_comm_world", 1), ("MPI_Abi_get_version", yes)]), Ok(Family::OpenMpi));
         assert_eq!(family(&[("MPI_UNWEIGHTED", 1)]), Ok(Family::Mpich));
-        assert_eq!(
-            family(&[("MPI_UNWEIGHTED", 1), ("MPI_Abi_get_version", no)]),
-            Ok(Family::Mpich)
-        );
+        assert_eq!(family(&[("MPI_UNWEIGHTED", 1), ("MPI_Abi_get_version", no)]), Ok(Family::Mpich));
         assert_eq!(family(&[("MPI_Abi_get_version", yes)]), Ok(Family::Mpi5));
-        assert!(
-            family(&[("MPI_Abi_get_version", no)])
-                .unwrap_err()
-                .contains("version -1.-1")
-        );
+        assert!(family(&[("MPI_Abi_get_version", no)]).unwrap_err().contains("version -1.-1"));
         assert!(family(&[]).unwrap_err().contains("no known family"));
     }
 
     #[test]
     fn a_table_without_a_required_function_names_it() {
-        let all_but_send = |names: &'static [&'static str]| {
-            (names[0] != "MPI_Send").then_some(NonNull::dangling())
-        };
+        let all_but_send = |names: &'static [&'static str]| (names[0] != "MPI_Send").then_some(NonNull::dangling());
         assert_eq!(Table::<c_int>::load(&all_but_send).err(), Some("MPI_Send"));
-        let all_but_optional = |names: &'static [&'static str]| {
-            (!names[0].ends_with("_c")).then_some(NonNull::dangling())
-        };
+        let all_but_optional =
+            |names: &'static [&'static str]| (!names[0].ends_with("_c")).then_some(NonNull::dangling());
         assert!(Table::<usize>::load(&all_but_optional).is_ok());
     }
 
     #[test]
     fn a_file_that_is_no_library_is_an_error_with_its_path() {
         let error = Library::open("/nonexistent/libmpi.so.40").unwrap_err();
-        assert!(
-            matches!(error, Error::Load { .. })
-                && error.to_string().contains("/nonexistent/libmpi.so.40")
-        );
+        assert!(matches!(error, Error::Load { .. }) && error.to_string().contains("/nonexistent/libmpi.so.40"));
     }
 
     #[cfg(target_os = "linux")]

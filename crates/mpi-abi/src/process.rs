@@ -93,10 +93,7 @@ mod tests {
     #[test]
     fn a_map_line_gives_its_range_and_its_path_with_spaces() {
         let line = "7f00-7fff r-xp 00000000 fe:01 1234   /opt/my mpi/libmpi.so.12";
-        assert_eq!(
-            map_entry(line),
-            Some((0x7f00..0x7fff, PathBuf::from("/opt/my mpi/libmpi.so.12")))
-        );
+        assert_eq!(map_entry(line), Some((0x7f00..0x7fff, PathBuf::from("/opt/my mpi/libmpi.so.12"))));
         assert_eq!(map_entry("7f00-7fff rw-p 00000000 00:00 0 "), None);
         assert_eq!(map_entry("7f00-7fff rw-p 00000000 00:00 0 [heap]"), None);
     }

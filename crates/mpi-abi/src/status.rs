@@ -39,42 +39,18 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) const fn of(family: Family) -> Self {
         match family {
-            Family::Mpich => Self {
-                stride: 20,
-                source: 8,
-                tag: 12,
-                error: 16,
-            },
-            Family::OpenMpi => Self {
-                stride: 24,
-                source: 0,
-                tag: 4,
-                error: 8,
-            },
-            Family::Mpi5 => Self {
-                stride: 32,
-                source: 0,
-                tag: 4,
-                error: 8,
-            },
+            Family::Mpich => Self { stride: 20, source: 8, tag: 12, error: 16 },
+            Family::OpenMpi => Self { stride: 24, source: 0, tag: 4, error: 8 },
+            Family::Mpi5 => Self { stride: 32, source: 0, tag: 4, error: 8 },
         }
     }
 
     /// `bytes` holds at least one status.
     fn read(self, bytes: &[u8]) -> StatusFields {
         let at = |offset: usize| {
-            c_int::from_ne_bytes([
-                bytes[offset],
-                bytes[offset + 1],
-                bytes[offset + 2],
-                bytes[offset + 3],
-            ])
+            c_int::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
         };
-        StatusFields {
-            source: at(self.source),
-            tag: at(self.tag),
-            error: at(self.error),
-        }
+        StatusFields { source: at(self.source), tag: at(self.tag), error: at(self.error) }
     }
 }
 
@@ -130,11 +106,7 @@ impl StatusArray {
 
     pub(crate) fn for_family(family: Family, len: usize) -> Self {
         let layout = Layout::of(family);
-        Self {
-            words: vec![0; (len * layout.stride).div_ceil(8)],
-            layout,
-            len,
-        }
+        Self { words: vec![0; (len * layout.stride).div_ceil(8)], layout, len }
     }
 
     /// How many statuses there is room for.
@@ -194,22 +166,12 @@ mod tests {
                 for (offset, value) in [(layout.source, 10), (layout.tag, 20), (layout.error, 30)] {
                     let at = i * layout.stride + offset;
                     // SAFETY: the field lies inside status i, and is aligned to 4 because stride and offset are.
-                    unsafe {
-                        *array.as_mut_ptr().cast::<u8>().add(at).cast::<c_int>() =
-                            value + i as c_int
-                    };
+                    unsafe { *array.as_mut_ptr().cast::<u8>().add(at).cast::<c_int>() = value + i as c_int };
                 }
             }
             for i in 0..3 {
                 let n = i as c_int;
-                assert_eq!(
-                    array.fields(i),
-                    StatusFields {
-                        source: 10 + n,
-                        tag: 20 + n,
-                        error: 30 + n
-                    }
-                );
+                assert_eq!(array.fields(i), StatusFields { source: 10 + n, tag: 20 + n, error: 30 + n });
             }
         }
     }

@@ -33,11 +33,7 @@ struct Slot {
 }
 
 static SLOTS: [Slot; MAX_USER_OPS] = [const {
-    Slot {
-        taken: AtomicBool::new(false),
-        closure: AtomicPtr::new(ptr::null_mut()),
-        panic: Mutex::new(None),
-    }
+    Slot { taken: AtomicBool::new(false), closure: AtomicPtr::new(ptr::null_mut()), panic: Mutex::new(None) }
 }; MAX_USER_OPS];
 
 /// An operation made from a closure: an [`Op`] for `allreduce` and its kin.
@@ -60,30 +56,14 @@ impl UserOp {
     ///
     /// # Errors
     /// [`Error::NoFreeOp`] when all slots are taken; what `MPI_Op_create` returns.
-    pub fn new(
-        library: &'static Library,
-        commute: bool,
-        function: ReduceFunction,
-    ) -> Result<Self, Error> {
+    pub fn new(library: &'static Library, commute: bool, function: ReduceFunction) -> Result<Self, Error> {
         let slot = SLOTS
             .iter()
-            .position(|slot| {
-                slot.taken
-                    .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-            })
-            .ok_or(Error::NoFreeOp {
-                limit: MAX_USER_OPS,
-            })?;
-        SLOTS[slot]
-            .closure
-            .store(Box::into_raw(Box::new(function)), Ordering::Release);
+            .position(|slot| slot.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok())
+            .ok_or(Error::NoFreeOp { limit: MAX_USER_OPS })?;
+        SLOTS[slot].closure.store(Box::into_raw(Box::new(function)), Ordering::Release);
         // From here on dropping `this` gives the slot back, with or without an operation.
-        let mut this = Self {
-            library,
-            op: library.constants().op_null,
-            slot,
-        };
+        let mut this = Self { library, op: library.constants().op_null, slot };
         let (small, large) = TRAMPOLINES[slot];
         // SAFETY: both trampolines have the signatures that MPI calls them with, and live for ever.
         unsafe {
@@ -105,11 +85,7 @@ impl UserOp {
 
     /// The message of the first panic since the last time, if the closure panicked on this rank.
     pub fn take_panic(&self) -> Option<String> {
-        SLOTS[self.slot]
-            .panic
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        SLOTS[self.slot].panic.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -123,10 +99,7 @@ impl Drop for UserOp {
         let closure = slot.closure.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: invariant 1: the pointer came from `Box::into_raw` in `new`, and nobody else takes it out.
         drop(unsafe { Box::from_raw(closure) });
-        slot.panic
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        slot.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         slot.taken.store(false, Ordering::Release);
     }
 }
@@ -146,10 +119,7 @@ fn reduce(index: usize, invec: *const c_void, inoutvec: *mut c_void, len: usize)
             .unwrap_or_else(|| "a panic without a message".to_owned());
         // Dropping a payload may panic in its turn; it is leaked instead.
         std::mem::forget(payload);
-        slot.panic
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(message);
+        slot.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
     }
 }
 
@@ -194,13 +164,8 @@ mod tests {
 
     /// Puts a closure in a slot as `new` does, without a library. Tests use slots from the end, each its own.
     fn install(slot: usize, function: ReduceFunction) {
-        assert!(
-            !SLOTS[slot].taken.swap(true, Ordering::AcqRel),
-            "slot {slot} is used by another test"
-        );
-        SLOTS[slot]
-            .closure
-            .store(Box::into_raw(Box::new(function)), Ordering::Release);
+        assert!(!SLOTS[slot].taken.swap(true, Ordering::AcqRel), "slot {slot} is used by another test");
+        SLOTS[slot].closure.store(Box::into_raw(Box::new(function)), Ordering::Release);
     }
 
     fn subtract() -> ReduceFunction {
@@ -222,19 +187,9 @@ mod tests {
         let (small, large) = TRAMPOLINES[63];
         // SAFETY: three elements each, as the lengths say.
         unsafe {
-            small(
-                a.as_mut_ptr().cast(),
-                b.as_mut_ptr().cast(),
-                &mut 2,
-                ptr::null_mut(),
-            );
+            small(a.as_mut_ptr().cast(), b.as_mut_ptr().cast(), &mut 2, ptr::null_mut());
             assert_eq!(b, [9, 18, 3]);
-            large(
-                a.as_mut_ptr().cast(),
-                b.as_mut_ptr().cast(),
-                &mut 3,
-                ptr::null_mut(),
-            );
+            large(a.as_mut_ptr().cast(), b.as_mut_ptr().cast(), &mut 3, ptr::null_mut());
         }
         assert_eq!(b, [1, 2, 27]);
     }
@@ -254,19 +209,9 @@ mod tests {
         let mut b = [7];
         // SAFETY: slot 61 is empty, slot 60's closure sees no elements.
         unsafe {
-            TRAMPOLINES[61].0(
-                ptr::null_mut(),
-                b.as_mut_ptr().cast(),
-                &mut 1,
-                ptr::null_mut(),
-            );
+            TRAMPOLINES[61].0(ptr::null_mut(), b.as_mut_ptr().cast(), &mut 1, ptr::null_mut());
             install(60, subtract());
-            TRAMPOLINES[60].0(
-                ptr::null_mut(),
-                b.as_mut_ptr().cast(),
-                &mut -1,
-                ptr::null_mut(),
-            );
+            TRAMPOLINES[60].0(ptr::null_mut(), b.as_mut_ptr().cast(), &mut -1, ptr::null_mut());
         }
         assert_eq!(b, [7]);
     }

@@ -40,22 +40,11 @@ impl Version {
         } else {
             (Vendor::Other, text)
         };
-        let digits = rest
-            .find(|c: char| c.is_ascii_digit())
-            .map_or("", |at| &rest[at..]);
-        let end = digits
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(digits.len());
-        let mut parts = digits[..end]
-            .split('.')
-            .map(|part| part.parse().unwrap_or(0));
+        let digits = rest.find(|c: char| c.is_ascii_digit()).map_or("", |at| &rest[at..]);
+        let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
+        let mut parts = digits[..end].split('.').map(|part| part.parse().unwrap_or(0));
         let mut next = || parts.next().unwrap_or(0);
-        Self {
-            vendor,
-            major: next(),
-            minor: next(),
-            patch: next(),
-        }
+        Self { vendor, major: next(), minor: next(), patch: next() }
     }
 }
 
@@ -65,12 +54,7 @@ fn after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            vendor,
-            major,
-            minor,
-            patch,
-        } = self;
+        let Self { vendor, major, minor, patch } = self;
         match vendor {
             Vendor::OpenMpi => write!(f, "Open MPI {major}.{minor}.{patch}"),
             Vendor::Mpich => write!(f, "MPICH {major}.{minor}.{patch}"),
@@ -87,24 +71,12 @@ mod tests {
     #[test]
     fn texts_of_real_libraries_are_understood() {
         let cases = [
-            (
-                "Open MPI v5.0.11, package: Open MPI root@x Distribution, ident: 5.0.11",
-                "Open MPI 5.0.11",
-            ),
+            ("Open MPI v5.0.11, package: Open MPI root@x Distribution, ident: 5.0.11", "Open MPI 5.0.11"),
             ("Open MPI v4.1.8, package: conda", "Open MPI 4.1.8"),
-            (
-                "MPICH Version:      4.3.2\nMPICH Release date: x",
-                "MPICH 4.3.2",
-            ),
+            ("MPICH Version:      4.3.2\nMPICH Release date: x", "MPICH 4.3.2"),
             ("MPICH Version:\t3.4.3\n", "MPICH 3.4.3"),
-            (
-                "Intel(R) MPI Library 2021.18 for Linux* OS\n",
-                "Intel MPI 2021.18.0",
-            ),
-            (
-                "MPI VERSION    : CRAY MPICH version 8.1.29.2 (ANL base 3.4a2)",
-                "MPI library 8.1.29",
-            ),
+            ("Intel(R) MPI Library 2021.18 for Linux* OS\n", "Intel MPI 2021.18.0"),
+            ("MPI VERSION    : CRAY MPICH version 8.1.29.2 (ANL base 3.4a2)", "MPI library 8.1.29"),
             ("", "MPI library 0.0.0"),
         ];
         for (text, shown) in cases {

@@ -33,17 +33,12 @@ pub(crate) struct Line<'a> {
 impl<'a> Line<'a> {
     /// An error about this line.
     pub(crate) fn wrong(&self, reason: impl Into<String>) -> TextError {
-        TextError::Wrong {
-            line: self.number,
-            reason: reason.into(),
-        }
+        TextError::Wrong { line: self.number, reason: reason.into() }
     }
 
     /// The words of the line: runs of bytes between blanks.
     pub(crate) fn words(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.bytes
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty())
+        self.bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
     }
 
     /// The number that is alone on this line; `what` names it in the error.
@@ -51,10 +46,7 @@ impl<'a> Line<'a> {
         let mut words = self.words();
         let word = words.next().unwrap_or_default();
         if let Some(extra) = words.next() {
-            return Err(self.wrong(format!(
-                "{} follows the {what}; one number a line is expected",
-                quote(extra)
-            )));
+            return Err(self.wrong(format!("{} follows the {what}; one number a line is expected", quote(extra))));
         }
         finite(word).map_err(|reason| self.wrong(format!("the {what}: {reason}")))
     }
@@ -71,12 +63,7 @@ pub(crate) struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// `comments` are the bytes that make a line a comment when they stand first.
     pub(crate) fn new(reader: R, comments: &'static [u8]) -> Self {
-        Self {
-            reader,
-            comments,
-            buffer: Vec::new(),
-            number: 0,
-        }
+        Self { reader, comments, buffer: Vec::new(), number: 0 }
     }
 
     /// How many lines were read so far.
@@ -102,10 +89,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn line(&self) -> Line<'_> {
-        Line {
-            number: self.number,
-            bytes: self.buffer.trim_ascii(),
-        }
+        Line { number: self.number, bytes: self.buffer.trim_ascii() }
     }
 
     /// Reads a line into the buffer; false at the end of the file.
@@ -117,13 +101,8 @@ impl<R: BufRead> Lines<R> {
         self.number += 1;
         if self.buffer.len() == LONGEST && !self.buffer.ends_with(b"\n") {
             if !self.is_comment() {
-                let reason = format!(
-                    "longer than {LONGEST} bytes; this is not a text file of the expected form"
-                );
-                return Err(TextError::Wrong {
-                    line: self.number,
-                    reason,
-                });
+                let reason = format!("longer than {LONGEST} bytes; this is not a text file of the expected form");
+                return Err(TextError::Wrong { line: self.number, reason });
             }
             let comment = std::mem::replace(&mut self.buffer, Vec::with_capacity(LONGEST));
             while self.read_piece()? == LONGEST && !self.buffer.ends_with(b"\n") {
@@ -135,16 +114,11 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn is_comment(&self) -> bool {
-        self.buffer
-            .trim_ascii_start()
-            .first()
-            .is_some_and(|byte| self.comments.contains(byte))
+        self.buffer.trim_ascii_start().first().is_some_and(|byte| self.comments.contains(byte))
     }
 
     fn read_piece(&mut self) -> io::Result<usize> {
-        (&mut self.reader)
-            .take(LONGEST as u64)
-            .read_until(b'\n', &mut self.buffer)
+        (&mut self.reader).take(LONGEST as u64).read_until(b'\n', &mut self.buffer)
     }
 }
 
@@ -162,17 +136,10 @@ pub(crate) fn finite(word: &[u8]) -> Result<f64, String> {
     let text = std::str::from_utf8(word).map_err(|_| not_a_number())?;
     let value: f64 = match text.parse() {
         Ok(value) => value,
-        Err(_) if text.contains(['d', 'D']) => text
-            .replace(['d', 'D'], "e")
-            .parse()
-            .map_err(|_| not_a_number())?,
+        Err(_) if text.contains(['d', 'D']) => text.replace(['d', 'D'], "e").parse().map_err(|_| not_a_number())?,
         Err(_) => return Err(not_a_number()),
     };
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(format!("{} is not a finite number", quote(word)))
-    }
+    if value.is_finite() { Ok(value) } else { Err(format!("{} is not a finite number", quote(word))) }
 }
 
 #[cfg(test)]
@@ -195,27 +162,14 @@ mod tests {
         let text = ["%".repeat(3 * LONGEST), "1".into(), "2".repeat(LONGEST + 1)].join("\n");
         let mut lines = Lines::new(text.as_bytes(), b"%#");
         assert_eq!(lines.next_with_content().unwrap().unwrap().number, 2);
-        assert!(matches!(
-            lines.next_with_content(),
-            Err(TextError::Wrong { line: 3, .. })
-        ));
+        assert!(matches!(lines.next_with_content(), Err(TextError::Wrong { line: 3, .. })));
     }
 
     #[test]
     fn only_finite_numbers_pass() {
         assert_eq!(finite(b"-1.5e3"), Ok(-1500.0));
         assert_eq!(finite(b"1.5D+03"), Ok(1500.0));
-        for word in [
-            &b"nan"[..],
-            b"inf",
-            b"-Infinity",
-            b"1e999",
-            b"",
-            b"1,5",
-            b"0x10",
-            b"\xff",
-            b"d",
-        ] {
+        for word in [&b"nan"[..], b"inf", b"-Infinity", b"1e999", b"", b"1,5", b"0x10", b"\xff", b"d"] {
             assert!(finite(word).is_err(), "{}", quote(word));
         }
     }

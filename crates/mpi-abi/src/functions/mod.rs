@@ -154,10 +154,7 @@ macro_rules! groups {
 groups! { collective comm datatype environment error info neighbor nonblocking op p2p persistent request rma topology }
 
 /// The functions of one library.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one per library and never moved after loading"
-)]
+#[allow(clippy::large_enum_variant, reason = "one per library and never moved after loading")]
 pub(crate) enum Tables {
     /// mpich.
     Narrow(Table<std::ffi::c_int>),
@@ -181,19 +178,13 @@ impl Library {
     /// Whether this library has `function` (say `"MPI_Allreduce_init"`), under its own name or an alias.
     #[must_use]
     pub fn has(&self, function: &str) -> bool {
-        self.functions()
-            .iter()
-            .any(|&(name, present)| present && name == function)
+        self.functions().iter().any(|&(name, present)| present && name == function)
     }
 
     /// The one checked path: every MPI call's return value comes through here.
     #[inline(always)]
     pub(crate) fn check(&self, function: &'static str, code: std::ffi::c_int) -> Result<(), Error> {
         // MPI_SUCCESS is 0 in the standard, for every ABI.
-        if code == 0 {
-            Ok(())
-        } else {
-            Err(self.call_error(function, code))
-        }
+        if code == 0 { Ok(()) } else { Err(self.call_error(function, code)) }
     }
 }

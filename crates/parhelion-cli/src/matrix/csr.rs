@@ -28,12 +28,7 @@ impl Csr {
     /// Compresses the entries of a square matrix with a non-zero diagonal; entries at one place are added in the order
     /// in which they are listed.
     pub(crate) fn assemble(matrix: &Coordinate) -> Result<Self, Unsuitable> {
-        let Coordinate {
-            rows,
-            columns,
-            ref entries,
-            ..
-        } = *matrix;
+        let Coordinate { rows, columns, ref entries, .. } = *matrix;
         if rows != columns {
             return Err(Unsuitable::NotSquare { rows, columns });
         }
@@ -93,9 +88,7 @@ impl Csr {
         let start = self.columns.len();
         for (column, value) in row {
             match self.columns[start..].last() {
-                Some(&last) if last == column => {
-                    *self.values.last_mut().expect("as long as `columns`") += value
-                }
+                Some(&last) if last == column => *self.values.last_mut().expect("as long as `columns`") += value,
                 _ => {
                     self.columns.push(column);
                     self.values.push(value);
@@ -107,11 +100,7 @@ impl Csr {
 
     /// A matrix without rows, to push them onto.
     pub(super) fn empty() -> Self {
-        Self {
-            starts: vec![0],
-            columns: Vec::new(),
-            values: Vec::new(),
-        }
+        Self { starts: vec![0], columns: Vec::new(), values: Vec::new() }
     }
 
     pub(crate) fn rows(&self) -> u32 {
@@ -135,22 +124,17 @@ impl Csr {
     /// The value at a place; zero where nothing is stored.
     pub(crate) fn at(&self, row: u32, column: u32) -> f64 {
         let range = self.range(row);
-        self.row(row)
-            .binary_search(&column)
-            .map_or(0.0, |place| self.values[range.start + place])
+        self.row(row).binary_search(&column).map_or(0.0, |place| self.values[range.start + place])
     }
 
     /// Whether mirrored entries agree to within rounding of the larger one.
     pub(crate) fn is_symmetric(&self) -> bool {
         (0..self.rows()).all(|row| {
             let range = self.range(row);
-            self.columns[range.clone()]
-                .iter()
-                .zip(&self.values[range])
-                .all(|(&column, &value)| {
-                    let mirror = self.at(column, row);
-                    (value - mirror).abs() <= 1e-12 * value.abs().max(mirror.abs())
-                })
+            self.columns[range.clone()].iter().zip(&self.values[range]).all(|(&column, &value)| {
+                let mirror = self.at(column, row);
+                (value - mirror).abs() <= 1e-12 * value.abs().max(mirror.abs())
+            })
         })
     }
 
@@ -164,9 +148,7 @@ impl Csr {
         let mut row = Vec::new();
         for &old in order {
             let range = self.range(old);
-            let columns = self.columns[range.clone()]
-                .iter()
-                .map(|&column| new_of[column as usize]);
+            let columns = self.columns[range.clone()].iter().map(|&column| new_of[column as usize]);
             row.clear();
             row.extend(columns.zip(self.values[range].iter().copied()));
             row.sort_unstable_by_key(|&(column, _)| column);
@@ -178,18 +160,10 @@ impl Csr {
 
 /// The first row whose diagonal is not listed at all. Needs memory for the entries only, not for the rows.
 fn first_without_diagonal(rows: u32, entries: &[Entry]) -> Option<u32> {
-    let mut diagonal: Vec<u32> = entries
-        .iter()
-        .filter(|e| e.row == e.column)
-        .map(|e| e.row)
-        .collect();
+    let mut diagonal: Vec<u32> = entries.iter().filter(|e| e.row == e.column).map(|e| e.row).collect();
     diagonal.sort_unstable();
     diagonal.dedup();
-    let missing = diagonal
-        .iter()
-        .zip(0..)
-        .find(|&(&row, expected)| row != expected)
-        .map(|(_, expected)| expected);
+    let missing = diagonal.iter().zip(0..).find(|&(&row, expected)| row != expected).map(|(_, expected)| expected);
     missing.or((diagonal.len() < rows as usize).then_some(diagonal.len() as u32))
 }
 
@@ -198,33 +172,14 @@ mod tests {
     use super::*;
 
     fn matrix(rows: u32, entries: &[(u32, u32, f64)]) -> Coordinate {
-        let entries = entries
-            .iter()
-            .map(|&(row, column, value)| Entry { row, column, value })
-            .collect();
-        Coordinate {
-            rows,
-            columns: rows,
-            entries,
-            size_line: 2,
-        }
+        let entries = entries.iter().map(|&(row, column, value)| Entry { row, column, value }).collect();
+        Coordinate { rows, columns: rows, entries, size_line: 2 }
     }
 
     #[test]
     fn entries_are_sorted_and_duplicates_added() {
-        let csr = Csr::assemble(&matrix(
-            2,
-            &[(1, 1, 4.0), (0, 1, 2.0), (0, 0, 1.0), (0, 1, 3.0)],
-        ))
-        .unwrap();
-        assert_eq!(
-            csr,
-            Csr {
-                starts: vec![0, 2, 3],
-                columns: vec![0, 1, 1],
-                values: vec![1.0, 5.0, 4.0]
-            }
-        );
+        let csr = Csr::assemble(&matrix(2, &[(1, 1, 4.0), (0, 1, 2.0), (0, 0, 1.0), (0, 1, 3.0)])).unwrap();
+        assert_eq!(csr, Csr { starts: vec![0, 2, 3], columns: vec![0, 1, 1], values: vec![1.0, 5.0, 4.0] });
         assert_eq!((csr.at(0, 1), csr.at(1, 0)), (5.0, 0.0));
         assert!(!csr.is_symmetric());
     }
@@ -232,57 +187,24 @@ mod tests {
     #[test]
     fn an_unsuitable_matrix_names_the_row() {
         let assemble = |rows, entries: &[_]| Csr::assemble(&matrix(rows, entries)).unwrap_err();
-        assert_eq!(
-            assemble(3, &[(0, 0, 1.0), (2, 2, 1.0)]),
-            Unsuitable::ZeroDiagonal { row: 1 }
-        );
-        assert_eq!(
-            assemble(2, &[(0, 0, 1.0), (1, 1, 1.0), (1, 1, -1.0)]),
-            Unsuitable::ZeroDiagonal { row: 1 }
-        );
-        assert_eq!(
-            assemble(1, &[(0, 0, 1e-320)]),
-            Unsuitable::ZeroDiagonal { row: 0 }
-        );
-        assert_eq!(
-            assemble(1, &[(0, 0, 1e308), (0, 0, 1e308)]),
-            Unsuitable::NotFinite { row: 0, column: 0 }
-        );
+        assert_eq!(assemble(3, &[(0, 0, 1.0), (2, 2, 1.0)]), Unsuitable::ZeroDiagonal { row: 1 });
+        assert_eq!(assemble(2, &[(0, 0, 1.0), (1, 1, 1.0), (1, 1, -1.0)]), Unsuitable::ZeroDiagonal { row: 1 });
+        assert_eq!(assemble(1, &[(0, 0, 1e-320)]), Unsuitable::ZeroDiagonal { row: 0 });
+        assert_eq!(assemble(1, &[(0, 0, 1e308), (0, 0, 1e308)]), Unsuitable::NotFinite { row: 0, column: 0 });
         assert_eq!(assemble(0, &[]), Unsuitable::Empty);
-        let wide = Coordinate {
-            columns: 3,
-            ..matrix(2, &[])
-        };
-        assert_eq!(
-            Csr::assemble(&wide),
-            Err(Unsuitable::NotSquare {
-                rows: 2,
-                columns: 3
-            })
-        );
+        let wide = Coordinate { columns: 3, ..matrix(2, &[]) };
+        assert_eq!(Csr::assemble(&wide), Err(Unsuitable::NotSquare { rows: 2, columns: 3 }));
     }
 
     #[test]
     fn a_size_line_with_four_billion_rows_costs_nothing() {
-        assert_eq!(
-            Csr::assemble(&matrix(u32::MAX, &[(0, 0, 1.0)])),
-            Err(Unsuitable::ZeroDiagonal { row: 1 })
-        );
+        assert_eq!(Csr::assemble(&matrix(u32::MAX, &[(0, 0, 1.0)])), Err(Unsuitable::ZeroDiagonal { row: 1 }));
     }
 
     #[test]
     fn permuting_renumbers_rows_and_columns() {
-        let csr = Csr::assemble(&matrix(
-            3,
-            &[
-                (0, 0, 1.0),
-                (1, 1, 2.0),
-                (2, 2, 3.0),
-                (0, 2, 5.0),
-                (2, 1, 7.0),
-            ],
-        ))
-        .unwrap();
+        let csr =
+            Csr::assemble(&matrix(3, &[(0, 0, 1.0), (1, 1, 2.0), (2, 2, 3.0), (0, 2, 5.0), (2, 1, 7.0)])).unwrap();
         let order = [2, 0, 1];
         let permuted = csr.permuted(&order);
         for new_row in 0..3 {

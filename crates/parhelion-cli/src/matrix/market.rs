@@ -66,32 +66,22 @@ pub(crate) fn read(reader: impl BufRead) -> Result<Coordinate, TextError> {
     let (field, symmetry) = match lines.next()? {
         Some(line) => banner(line)?,
         None => {
-            return Err(TextError::Wrong {
-                line: 1,
-                reason: "the file is empty".into(),
-            });
+            return Err(TextError::Wrong { line: 1, reason: "the file is empty".into() });
         }
     };
     let size = match lines.next_with_content()? {
         Some(line) => size_line(line, symmetry)?,
         None => {
-            return Err(ended(
-                &lines,
-                "before the line with rows, columns and entries",
-            ));
+            return Err(ended(&lines, "before the line with rows, columns and entries"));
         }
     };
 
     // 1 Mi entries are 16 MiB: enough to spare most files the growth, harmless if the size line lies.
     let mirrored = if symmetry == Symmetry::General { 1 } else { 2 };
-    let mut entries =
-        Vec::with_capacity(size.entries.saturating_mul(mirrored).min(1 << 20) as usize);
+    let mut entries = Vec::with_capacity(size.entries.saturating_mul(mirrored).min(1 << 20) as usize);
     for read in 0..size.entries {
         let Some(line) = lines.next_with_content()? else {
-            return Err(ended(
-                &lines,
-                &format!("after {read} of {} entries", size.entries),
-            ));
+            return Err(ended(&lines, &format!("after {read} of {} entries", size.entries)));
         };
         let entry = entry(line, field, &size)?;
         let Entry { row, column, value } = entry;
@@ -117,35 +107,16 @@ pub(crate) fn read(reader: impl BufRead) -> Result<Coordinate, TextError> {
             (true, Symmetry::SkewSymmetric) => {}
             (true, _) => entries.push(entry),
             (false, _) => {
-                let mirror = if symmetry == Symmetry::SkewSymmetric {
-                    -value
-                } else {
-                    value
-                };
-                entries.extend([
-                    entry,
-                    Entry {
-                        row: column,
-                        column: row,
-                        value: mirror,
-                    },
-                ]);
+                let mirror = if symmetry == Symmetry::SkewSymmetric { -value } else { value };
+                entries.extend([entry, Entry { row: column, column: row, value: mirror }]);
             }
         }
     }
     if let Some(line) = lines.next_with_content()? {
-        let reason = format!(
-            "more than the {} entries that line {} announces",
-            size.entries, size.line
-        );
+        let reason = format!("more than the {} entries that line {} announces", size.entries, size.line);
         return Err(line.wrong(reason));
     }
-    Ok(Coordinate {
-        rows: size.rows,
-        columns: size.columns,
-        entries,
-        size_line: size.line,
-    })
+    Ok(Coordinate { rows: size.rows, columns: size.columns, entries, size_line: size.line })
 }
 
 /// Whether a file that starts like this claims to be in Matrix Market form.
@@ -159,17 +130,12 @@ pub(crate) fn has_banner(start: &[u8]) -> bool {
 pub(crate) fn read_vector(reader: impl BufRead) -> Result<Vec<f64>, TextError> {
     let mut lines = Lines::new(reader, b"%");
     let Some(line) = lines.next()? else {
-        return Err(TextError::Wrong {
-            line: 1,
-            reason: "the file is empty".into(),
-        });
+        return Err(TextError::Wrong { line: 1, reason: "the file is empty".into() });
     };
     let [object, format, field, symmetry] = banner_words(line)?;
     if (object.as_str(), format.as_str()) != ("matrix", "array") {
-        return Err(line.wrong(format!(
-            "a vector is a 'matrix array', not a {}",
-            quote(format!("{object} {format}").as_bytes())
-        )));
+        return Err(line
+            .wrong(format!("a vector is a 'matrix array', not a {}", quote(format!("{object} {format}").as_bytes()))));
     }
     if !matches!(field.as_str(), "real" | "integer" | "double") || symmetry != "general" {
         return Err(line.wrong("a vector must be real or integer, and general"));
@@ -203,24 +169,16 @@ fn vector_length(line: Line<'_>) -> Result<u64, TextError> {
 }
 
 fn ended<R: BufRead>(lines: &Lines<R>, when: &str) -> TextError {
-    TextError::Wrong {
-        line: lines.count(),
-        reason: format!("the file ends {when}"),
-    }
+    TextError::Wrong { line: lines.count(), reason: format!("the file ends {when}") }
 }
 
 /// The four words after `%%MatrixMarket`, in lower case.
 fn banner_words(line: Line<'_>) -> Result<[String; 4], TextError> {
     if !has_banner(line.bytes) {
-        return Err(
-            line.wrong("not a Matrix Market file: the first line must start with '%%MatrixMarket'")
-        );
+        return Err(line.wrong("not a Matrix Market file: the first line must start with '%%MatrixMarket'"));
     }
-    let words: Vec<String> = line
-        .words()
-        .skip(1)
-        .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
-        .collect();
+    let words: Vec<String> =
+        line.words().skip(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
     words.try_into().map_err(|_| {
         line.wrong("expected '%%MatrixMarket matrix coordinate', then real, integer or pattern, then the symmetry")
     })
@@ -229,10 +187,7 @@ fn banner_words(line: Line<'_>) -> Result<[String; 4], TextError> {
 fn banner(line: Line<'_>) -> Result<(Field, Symmetry), TextError> {
     let [object, format, field, symmetry] = banner_words(line)?;
     if object != "matrix" {
-        return Err(line.wrong(format!(
-            "object {} is not supported, only 'matrix'",
-            quote(object.as_bytes())
-        )));
+        return Err(line.wrong(format!("object {} is not supported, only 'matrix'", quote(object.as_bytes()))));
     }
     match format.as_str() {
         "coordinate" => {}
@@ -240,10 +195,7 @@ fn banner(line: Line<'_>) -> Result<(Field, Symmetry), TextError> {
             return Err(line.wrong("a dense matrix ('array') is not supported, only 'coordinate'"));
         }
         other => {
-            return Err(line.wrong(format!(
-                "unknown format {}, expected 'coordinate'",
-                quote(other.as_bytes())
-            )));
+            return Err(line.wrong(format!("unknown format {}, expected 'coordinate'", quote(other.as_bytes()))));
         }
     }
     let field = match field.as_str() {
@@ -251,15 +203,10 @@ fn banner(line: Line<'_>) -> Result<(Field, Symmetry), TextError> {
         "integer" => Field::Integer,
         "pattern" => Field::Pattern,
         "complex" => {
-            return Err(
-                line.wrong("complex matrices are not supported, only real, integer and pattern")
-            );
+            return Err(line.wrong("complex matrices are not supported, only real, integer and pattern"));
         }
         other => {
-            let reason = format!(
-                "unknown field {}, expected real, integer or pattern",
-                quote(other.as_bytes())
-            );
+            let reason = format!("unknown field {}, expected real, integer or pattern", quote(other.as_bytes()));
             return Err(line.wrong(reason));
         }
     };
@@ -271,26 +218,18 @@ fn banner(line: Line<'_>) -> Result<(Field, Symmetry), TextError> {
         }
         "skew-symmetric" => Symmetry::SkewSymmetric,
         "hermitian" => {
-            return Err(line
-                .wrong("hermitian matrices are not supported; a real one is called 'symmetric'"));
+            return Err(line.wrong("hermitian matrices are not supported; a real one is called 'symmetric'"));
         }
         other => {
             let other = quote(other.as_bytes());
-            return Err(line.wrong(format!(
-                "unknown symmetry {other}, expected general, symmetric or skew-symmetric"
-            )));
+            return Err(line.wrong(format!("unknown symmetry {other}, expected general, symmetric or skew-symmetric")));
         }
     };
     Ok((field, symmetry))
 }
 
 fn count(line: Line<'_>, word: &[u8], what: &str) -> Result<u64, TextError> {
-    integer(word).ok_or_else(|| {
-        line.wrong(format!(
-            "the number of {what}: {} is not a count",
-            quote(word)
-        ))
-    })
+    integer(word).ok_or_else(|| line.wrong(format!("the number of {what}: {} is not a count", quote(word))))
 }
 
 /// A whole number without sign; `None` if it is none or exceeds 64 bits.
@@ -306,38 +245,24 @@ fn integer(word: &[u8]) -> Option<u64> {
 
 fn size_line(line: Line<'_>, symmetry: Symmetry) -> Result<Size, TextError> {
     let mut words = line.words();
-    let (Some(rows), Some(columns), Some(entries), None) =
-        (words.next(), words.next(), words.next(), words.next())
+    let (Some(rows), Some(columns), Some(entries), None) = (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(line.wrong("expected rows, columns and entries, three numbers"));
     };
     let dimension = |word, what: &str| {
         let number = count(line, word, what)?;
-        u32::try_from(number).map_err(|_| {
-            line.wrong(format!(
-                "{number} {what} are more than the {} supported",
-                u32::MAX
-            ))
-        })
+        u32::try_from(number)
+            .map_err(|_| line.wrong(format!("{number} {what} are more than the {} supported", u32::MAX)))
     };
     let (rows, columns) = (dimension(rows, "rows")?, dimension(columns, "columns")?);
     let entries = count(line, entries, "entries")?;
     if symmetry != Symmetry::General && rows != columns {
-        return Err(line.wrong(format!(
-            "{rows} rows and {columns} columns: a symmetric matrix is square"
-        )));
+        return Err(line.wrong(format!("{rows} rows and {columns} columns: a symmetric matrix is square")));
     }
     if (rows == 0 || columns == 0) && entries > 0 {
-        return Err(line.wrong(format!(
-            "{entries} entries in a matrix of {rows} rows and {columns} columns"
-        )));
+        return Err(line.wrong(format!("{entries} entries in a matrix of {rows} rows and {columns} columns")));
     }
-    Ok(Size {
-        rows,
-        columns,
-        entries,
-        line: line.number,
-    })
+    Ok(Size { rows, columns, entries, line: line.number })
 }
 
 fn entry(line: Line<'_>, field: Field, size: &Size) -> Result<Entry, TextError> {
@@ -363,9 +288,7 @@ fn entry(line: Line<'_>, field: Field, size: &Size) -> Result<Entry, TextError> 
                 }
             }
         }
-        Field::Real => {
-            finite(words.next().ok_or_else(expected)?).map_err(|reason| line.wrong(reason))?
-        }
+        Field::Real => finite(words.next().ok_or_else(expected)?).map_err(|reason| line.wrong(reason))?,
     };
     if words.next().is_some() {
         return Err(expected());
@@ -398,12 +321,7 @@ mod tests {
     }
 
     fn triplets(text: &str) -> Vec<(u32, u32, f64)> {
-        read(text.as_bytes())
-            .unwrap()
-            .entries
-            .iter()
-            .map(|e| (e.row, e.column, e.value))
-            .collect()
+        read(text.as_bytes()).unwrap().entries.iter().map(|e| (e.row, e.column, e.value)).collect()
     }
 
     #[test]
@@ -416,12 +334,8 @@ mod tests {
 
     #[test]
     fn the_mirror_half_is_filled_in() {
-        let symmetric =
-            "%%MatrixMarket matrix coordinate integer symmetric\n2 2 2\n1 1 3\n2 1 -4\n";
-        assert_eq!(
-            triplets(symmetric),
-            [(0, 0, 3.0), (1, 0, -4.0), (0, 1, -4.0)]
-        );
+        let symmetric = "%%MatrixMarket matrix coordinate integer symmetric\n2 2 2\n1 1 3\n2 1 -4\n";
+        assert_eq!(triplets(symmetric), [(0, 0, 3.0), (1, 0, -4.0), (0, 1, -4.0)]);
         let skew = "%%MatrixMarket matrix coordinate real skew-symmetric\n2 2 2\n2 1 4\n2 2 0\n";
         assert_eq!(triplets(skew), [(1, 0, 4.0), (0, 1, -4.0)]);
         let pattern = "%%MatrixMarket matrix coordinate pattern symmetric\n2 2 1\n2 1\n";
@@ -432,23 +346,11 @@ mod tests {
     fn what_is_not_supported_is_said_at_the_banner() {
         for (banner, word) in [
             ("%%MatrixMarket matrix array real general", "array"),
-            (
-                "%%MatrixMarket matrix coordinate complex general",
-                "complex",
-            ),
-            (
-                "%%MatrixMarket matrix coordinate real hermitian",
-                "hermitian",
-            ),
-            (
-                "%%MatrixMarket matrix coordinate pattern skew-symmetric",
-                "skew",
-            ),
+            ("%%MatrixMarket matrix coordinate complex general", "complex"),
+            ("%%MatrixMarket matrix coordinate real hermitian", "hermitian"),
+            ("%%MatrixMarket matrix coordinate pattern skew-symmetric", "skew"),
             ("%%MatrixMarket vector coordinate real general", "vector"),
-            (
-                "%%MatrixMarket matrix coordinate quaternion general",
-                "quaternion",
-            ),
+            ("%%MatrixMarket matrix coordinate quaternion general", "quaternion"),
             ("%%MatrixMarket matrix coordinate real lower", "lower"),
             ("%%MatrixMarket matrix coordinate real", "symmetry"),
             ("1 1 1", "%%MatrixMarket"),
@@ -488,21 +390,9 @@ mod tests {
             assert!(reason.contains(word), "{rest}: {reason}");
         }
         let symmetric = "%%MatrixMarket matrix coordinate integer symmetric\n";
-        assert!(
-            reason(&format!("{symmetric}2 3 1\n1 1 1\n"))
-                .1
-                .contains("square")
-        );
-        assert!(
-            reason(&format!("{symmetric}2 2 1\n1 2 1\n"))
-                .1
-                .contains("above the diagonal")
-        );
-        assert!(
-            reason(&format!("{symmetric}2 2 1\n2 1 1.5\n"))
-                .1
-                .contains("integer")
-        );
+        assert!(reason(&format!("{symmetric}2 3 1\n1 1 1\n")).1.contains("square"));
+        assert!(reason(&format!("{symmetric}2 2 1\n1 2 1\n")).1.contains("above the diagonal"));
+        assert!(reason(&format!("{symmetric}2 2 1\n2 1 1.5\n")).1.contains("integer"));
         let skew = "%%MatrixMarket matrix coordinate real skew-symmetric\n2 2 1\n1 1 1\n";
         assert!(reason(skew).1.contains("diagonal"));
         assert!(reason("").1.contains("empty"));
@@ -512,29 +402,15 @@ mod tests {
     fn vectors_are_arrays_of_one_column() {
         let vector = |text: &str| read_vector(text.as_bytes());
         let banner = "%%MatrixMarket matrix array real general\n";
-        assert_eq!(
-            vector(&format!("{banner}% c\n2 1\n1.5\n-2\n")).unwrap(),
-            [1.5, -2.0]
-        );
-        for rest in [
-            "",
-            "2 2\n1\n1\n1\n1\n",
-            "2 1\n1\n",
-            "1 1\n1\n1\n",
-            "1 1\nnan\n",
-            "1 1\n1 2\n",
-            "1\n1\n",
-        ] {
+        assert_eq!(vector(&format!("{banner}% c\n2 1\n1.5\n-2\n")).unwrap(), [1.5, -2.0]);
+        for rest in ["", "2 2\n1\n1\n1\n1\n", "2 1\n1\n", "1 1\n1\n1\n", "1 1\nnan\n", "1 1\n1 2\n", "1\n1\n"] {
             assert!(vector(&format!("{banner}{rest}")).is_err(), "{rest:?}");
         }
         assert!(vector("%%MatrixMarket matrix coordinate real general\n1 1 1\n1 1 1\n").is_err());
     }
 
     fn general_text(rows: u32, columns: u32, entries: &[Entry]) -> String {
-        let mut text = format!(
-            "%%MatrixMarket matrix coordinate real general\n{rows} {columns} {}\n",
-            entries.len()
-        );
+        let mut text = format!("%%MatrixMarket matrix coordinate real general\n{rows} {columns} {}\n", entries.len());
         for Entry { row, column, value } in entries {
             writeln!(text, "{} {} {value:e}", row + 1, column + 1).unwrap();
         }

@@ -19,11 +19,7 @@ pub(crate) fn reverse_cuthill_mckee(matrix: &Csr) -> Vec<u32> {
 
     let mut order: Vec<u32> = Vec::with_capacity(rows as usize);
     let mut done = vec![false; rows as usize];
-    let mut search = Search {
-        seen: vec![0; rows as usize],
-        stamp: 0,
-        queue: Vec::new(),
-    };
+    let mut search = Search { seen: vec![0; rows as usize], stamp: 0, queue: Vec::new() };
     let mut children = Vec::new();
     for &seed in &by_degree {
         if done[seed as usize] {
@@ -36,12 +32,7 @@ pub(crate) fn reverse_cuthill_mckee(matrix: &Csr) -> Vec<u32> {
         while let Some(&row) = order.get(next) {
             next += 1;
             children.clear();
-            children.extend(
-                graph
-                    .neighbours(row)
-                    .iter()
-                    .filter(|&&other| !done[other as usize]),
-            );
+            children.extend(graph.neighbours(row).iter().filter(|&&other| !done[other as usize]));
             children.sort_unstable_by_key(|&other| (graph.degree(other), other));
             for &child in &children {
                 done[child as usize] = true;
@@ -62,25 +53,13 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     fn of(matrix: &'a Csr) -> Self {
         let rows = matrix.rows();
-        let symmetric = (0..rows).all(|row| {
-            matrix
-                .row(row)
-                .iter()
-                .all(|&column| matrix.row(column).binary_search(&row).is_ok())
-        });
+        let symmetric =
+            (0..rows).all(|row| matrix.row(row).iter().all(|&column| matrix.row(column).binary_search(&row).is_ok()));
         if symmetric {
-            return Self {
-                starts: Cow::Borrowed(&matrix.starts),
-                neighbours: Cow::Borrowed(&matrix.columns),
-            };
+            return Self { starts: Cow::Borrowed(&matrix.starts), neighbours: Cow::Borrowed(&matrix.columns) };
         }
         let mut edges: Vec<(u32, u32)> = (0..rows)
-            .flat_map(|row| {
-                matrix
-                    .row(row)
-                    .iter()
-                    .flat_map(move |&column| [(row, column), (column, row)])
-            })
+            .flat_map(|row| matrix.row(row).iter().flat_map(move |&column| [(row, column), (column, row)]))
             .collect();
         edges.sort_unstable();
         edges.dedup();
@@ -92,10 +71,7 @@ impl<'a> Graph<'a> {
             starts[row + 1] += starts[row];
         }
         let neighbours = edges.into_iter().map(|(_, column)| column).collect();
-        Self {
-            starts: Cow::Owned(starts),
-            neighbours: Cow::Owned(neighbours),
-        }
+        Self { starts: Cow::Owned(starts), neighbours: Cow::Owned(neighbours) }
     }
 
     /// The neighbours of a row; the row itself is among them, as its diagonal is stored.
@@ -147,10 +123,7 @@ fn pseudo_peripheral(graph: &Graph<'_>, search: &mut Search, seed: u32) -> u32 {
     let mut root = seed;
     let (mut levels, mut last) = search.run(graph, root);
     loop {
-        let farthest = search.queue[last]
-            .iter()
-            .copied()
-            .min_by_key(|&row| (graph.degree(row), row));
+        let farthest = search.queue[last].iter().copied().min_by_key(|&row| (graph.degree(row), row));
         let candidate = farthest.expect("a level is never empty");
         let (deeper, its_last) = search.run(graph, candidate);
         if deeper <= levels {
@@ -169,29 +142,14 @@ mod tests {
     use crate::matrix::poisson::Poisson;
 
     fn bandwidth(matrix: &Csr) -> u32 {
-        (0..matrix.rows())
-            .flat_map(|row| matrix.row(row).iter().map(move |&c| c.abs_diff(row)))
-            .max()
-            .unwrap_or(0)
+        (0..matrix.rows()).flat_map(|row| matrix.row(row).iter().map(move |&c| c.abs_diff(row))).max().unwrap_or(0)
     }
 
     fn with_edges(rows: u32, edges: &[(u32, u32)]) -> Csr {
         let diagonal = (0..rows).map(|row| (row, row));
         let entries = diagonal.chain(edges.iter().copied());
-        let entries = entries
-            .map(|(row, column)| Entry {
-                row,
-                column,
-                value: 1.0,
-            })
-            .collect();
-        Csr::assemble(&Coordinate {
-            rows,
-            columns: rows,
-            entries,
-            size_line: 2,
-        })
-        .unwrap()
+        let entries = entries.map(|(row, column)| Entry { row, column, value: 1.0 }).collect();
+        Csr::assemble(&Coordinate { rows, columns: rows, entries, size_line: 2 }).unwrap()
     }
 
     #[test]
@@ -209,11 +167,7 @@ mod tests {
         let shuffle: Vec<u32> = (0..216).map(|row| row * 95 % 216).collect();
         let shuffled = grid.permuted(&shuffle);
         let ordered = shuffled.permuted(&reverse_cuthill_mckee(&shuffled));
-        assert!(
-            bandwidth(&ordered) <= 36 && bandwidth(&shuffled) > 100,
-            "{}",
-            bandwidth(&ordered)
-        );
+        assert!(bandwidth(&ordered) <= 36 && bandwidth(&shuffled) > 100, "{}", bandwidth(&ordered));
     }
 
     proptest! {

@@ -87,9 +87,6 @@ mod tests {
     fn the_side_is_bounded_by_the_numbering() {
         assert!(Poisson::new(0).is_none() && Poisson::new(LARGEST + 1).is_none());
         assert!(u64::from(LARGEST + 1).pow(3) > u64::from(u32::MAX));
-        assert_eq!(
-            u64::from(Poisson::new(LARGEST).unwrap().rows()),
-            u64::from(LARGEST).pow(3)
-        );
+        assert_eq!(u64::from(Poisson::new(LARGEST).unwrap().rows()), u64::from(LARGEST).pow(3));
     }
 }

@@ -18,23 +18,14 @@ pub(crate) struct Split {
 impl Split {
     /// Blocks whose sizes differ by one at most, the larger ones first.
     pub(crate) fn balanced(rows: u32, ranks: usize) -> Self {
-        let (share, larger) = (
-            u64::from(rows) / ranks as u64,
-            u64::from(rows) % ranks as u64,
-        );
+        let (share, larger) = (u64::from(rows) / ranks as u64, u64::from(rows) % ranks as u64);
         let start = |rank: u64| (rank * share + rank.min(larger)) as u32;
-        Self {
-            starts: (0..=ranks as u64).map(start).collect(),
-        }
+        Self { starts: (0..=ranks as u64).map(start).collect() }
     }
 
     /// One block for each part, and the order that makes the parts consecutive: within a part, rows stay in the order
     /// given (or their own).
-    pub(crate) fn by_parts(
-        parts: &[u32],
-        ranks: usize,
-        order: Option<Vec<u32>>,
-    ) -> (Self, Vec<u32>) {
+    pub(crate) fn by_parts(parts: &[u32], ranks: usize, order: Option<Vec<u32>>) -> (Self, Vec<u32>) {
         let mut starts = vec![0u32; ranks + 1];
         for &part in parts {
             starts[part as usize + 1] += 1;
@@ -66,41 +57,25 @@ impl Split {
 ///
 /// # Errors
 /// A line that is no number, a part that no rank has, or not as many lines as rows.
-pub(crate) fn read_parts(
-    reader: impl BufRead,
-    rows: u32,
-    ranks: usize,
-) -> Result<Vec<u32>, TextError> {
+pub(crate) fn read_parts(reader: impl BufRead, rows: u32, ranks: usize) -> Result<Vec<u32>, TextError> {
     let mut lines = Lines::new(reader, b"%#");
     let mut parts = Vec::new();
     while let Some(line) = lines.next_with_content()? {
         if parts.len() == rows as usize {
-            return Err(line.wrong(format!(
-                "more part numbers than the {rows} rows of the matrix"
-            )));
+            return Err(line.wrong(format!("more part numbers than the {rows} rows of the matrix")));
         }
-        let part = std::str::from_utf8(line.bytes)
-            .ok()
-            .and_then(|text| text.parse::<u32>().ok());
+        let part = std::str::from_utf8(line.bytes).ok().and_then(|text| text.parse::<u32>().ok());
         match part {
             Some(part) if (part as usize) < ranks => parts.push(part),
             Some(part) => {
-                return Err(line.wrong(format!(
-                    "part {part} has no rank: there are {ranks}, numbered from 0"
-                )));
+                return Err(line.wrong(format!("part {part} has no rank: there are {ranks}, numbered from 0")));
             }
             None => return Err(line.wrong(format!("{} is not a part number", quote(line.bytes)))),
         }
     }
     if parts.len() < rows as usize {
-        let reason = format!(
-            "the file ends after {} part numbers; the matrix has {rows} rows",
-            parts.len()
-        );
-        return Err(TextError::Wrong {
-            line: lines.count(),
-            reason,
-        });
+        let reason = format!("the file ends after {} part numbers; the matrix has {rows} rows", parts.len());
+        return Err(TextError::Wrong { line: lines.count(), reason });
     }
     Ok(parts)
 }
@@ -147,13 +122,7 @@ mod tests {
     fn a_partition_file_is_checked() {
         let read = |text: &str| read_parts(text.as_bytes(), 3, 2);
         assert_eq!(read("# parts\n0\n\n1\r\n0\n").unwrap(), [0, 1, 0]);
-        for (text, line) in [
-            ("0\n1\n", 2),
-            ("0\n1\n0\n0\n", 4),
-            ("0\n2\n0\n", 2),
-            ("0\n-1\n0\n", 2),
-            ("0 1 0\n", 1),
-        ] {
+        for (text, line) in [("0\n1\n", 2), ("0\n1\n0\n0\n", 4), ("0\n2\n0\n", 2), ("0\n-1\n0\n", 2), ("0 1 0\n", 1)] {
             match read(text) {
                 Err(TextError::Wrong { line: at, .. }) => assert_eq!(at, line, "{text:?}"),
                 other => panic!("{text:?} gave {other:?}"),

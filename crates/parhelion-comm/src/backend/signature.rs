@@ -109,6 +109,19 @@ impl Signature {
         Signature { kind, root, varying, element, element_size, op, count, counts, own }
     }
 
+    /// A hash of everything that ranks must agree on: equal where they do, different, but for chance, where they do not.
+    pub(crate) fn digest(&self) -> u64 {
+        let mixed = [
+            self.kind | self.root << 8 | self.varying << 40,
+            self.element | self.element_size << 16,
+            self.op,
+            self.count,
+            self.counts,
+        ];
+        // The multiplier and the rotation of FxHash; one round a word.
+        mixed.iter().fold(0, |h: u64, w| (h.rotate_left(5) ^ w).wrapping_mul(0x517c_c1b7_2722_0a95))
+    }
+
     /// Elements that this rank alone gives or takes, in a form with counts of each rank's own.
     pub(crate) fn own(&self) -> usize {
         self.own as usize

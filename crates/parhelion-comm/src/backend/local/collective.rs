@@ -1,0 +1,558 @@
+//! Collectives through shared memory. Ranks show each other their calls, then read and write each other's buffers.
+//!
+//! # Blocking: the [`Meeting`]
+//! 1. Collective number `s` (from 1): a rank writes its call into its slot of parity `s % 2`, then adds one to `arrived`. All
+//!    have come when `arrived` reaches `P·s`; until then a rank that gives up takes its one back, and the collective has not
+//!    happened. From then on nobody may give up: all that is left is computing.
+//! 2. Everybody compares all calls. If they differ everybody sees it and leaves, having touched nothing.
+//! 3. Small send parts travel in the slot ([`EAGER`]); then each rank computes its own result and leaves. It may write its next
+//!    slot at once: that has the other parity, and the one after it needs `arrived = P·(s+1)`, when everybody has left `s`.
+//! 4. Else each does its share on everybody's buffers, adds one to `left`, and stays until all have: `P` times the number
+//!    of such collectives. Only then may the buffers go.
+//!
+//! # Non-blocking: the [`Operation`]
+//! Calls meet in an object of their own. Once all have come, whoever polls takes shares of the work, one after the other, until
+//! none is left: so a rank that waits can finish the work of one that computes. When the last share is done, all have completed.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::group::Group;
+use super::share::{Calls, own, share};
+use super::spin::Padded;
+use super::transport::Local;
+use super::wait::{Stop, Wait, Waiting};
+use crate::backend::signature::{Pair, Signature, compare, compare_counts};
+use crate::backend::{Collective, CollectiveKind as Kind, Counts, Keep};
+use crate::error::{Error, ErrorKind, Result};
+use crate::op::Kernel;
+
+/// Send parts up to this size travel in the slot.
+const EAGER: usize = 240;
+
+/// One rank's call, as the others see it. The first line has all that a small collective needs.
+#[repr(C, align(128))]
+struct Slot {
+    digest: u64,
+    _pad: u64,
+    data: [MaybeUninit<u8>; EAGER],
+    signature: Signature,
+    call: Collective<'static>,
+}
+
+/// Where the blocking collectives of one communicator meet.
+pub(super) struct Meeting {
+    arrived: Padded<AtomicU64>,
+    left: Padded<AtomicU64>,
+    places: Vec<Padded<Place>>,
+    /// The collective in which an operator panicked, and at which rank.
+    panicked: AtomicU64,
+    panicked_rank: AtomicUsize,
+}
+
+struct Place {
+    /// By parity of the collective's number.
+    slots: [UnsafeCell<MaybeUninit<Slot>>; 2],
+    /// A thread of this rank is inside a collective.
+    busy: AtomicBool,
+    /// Collectives that have happened, and those of them that ended with step 4. Only the busy thread uses them.
+    number: AtomicU64,
+    shared: AtomicU64,
+}
+
+// SAFETY: slots are written by their rank's busy thread before it adds to `arrived`, read by others between the completion of
+// that count and rule 3 or 4's end, which is before they are written again.
+unsafe impl Sync for Meeting {}
+// SAFETY: as above; the pointers inside a call are used under the same rules.
+unsafe impl Send for Meeting {}
+
+impl Meeting {
+    pub(super) fn new(size: usize) -> Self {
+        let place = || Place {
+            slots: [const { UnsafeCell::new(MaybeUninit::uninit()) }; 2],
+            busy: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
+        };
+        Meeting {
+            arrived: Padded::default(),
+            left: Padded::default(),
+            places: (0..size).map(|_| Padded(place())).collect(),
+            panicked: AtomicU64::new(0),
+            panicked_rank: AtomicUsize::new(0),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.places.len() as u64
+    }
+}
+
+/// All slots of one collective, once everybody has come.
+struct Present<'a> {
+    meeting: &'a Meeting,
+    parity: usize,
+}
+
+impl Present<'_> {
+    fn slot(&self, rank: usize) -> &Slot {
+        // SAFETY: everybody has come, so the slot of this parity is written, and stays until this rank has left (rules 3, 4).
+        unsafe { (*self.meeting.places[rank].slots[self.parity].get()).assume_init_ref() }
+    }
+}
+
+/// Reads send parts where they are.
+struct InPlace<'a>(Present<'a>);
+
+impl Calls for InPlace<'_> {
+    fn size(&self) -> usize {
+        self.0.meeting.places.len()
+    }
+
+    fn call(&self, rank: usize) -> &Collective<'_> {
+        &self.0.slot(rank).call
+    }
+
+    fn send(&self, rank: usize) -> *const u8 {
+        input(&self.0.slot(rank).call)
+    }
+}
+
+/// Reads send parts out of the slots; only the reader's own call is looked at, since all are alike.
+struct Eager<'a> {
+    present: Present<'a>,
+    mine: &'a Collective<'a>,
+}
+
+impl Calls for Eager<'_> {
+    fn size(&self) -> usize {
+        self.present.meeting.places.len()
+    }
+
+    fn call(&self, _rank: usize) -> &Collective<'_> {
+        self.mine
+    }
+
+    fn send(&self, rank: usize) -> *const u8 {
+        self.present.slot(rank).data.as_ptr().cast()
+    }
+}
+
+/// What a call contributes: its send part, or the receive part of a broadcast and of an in-place all_reduce.
+fn input(call: &Collective<'_>) -> *const u8 {
+    let from_recv = call.kind == Kind::Broadcast || (call.kind == Kind::AllReduce && call.send.is_null());
+    if from_recv { call.recv } else { call.send }
+}
+
+/// The bytes that travel in the slot; `None` if the send part is too large, or of another shape on other ranks. The
+/// answer follows from what the signatures compare, so that all ranks agree on it.
+fn eager_bytes(call: &Collective<'_>) -> Option<usize> {
+    let count = match call.kind {
+        Kind::Barrier => 0,
+        Kind::Broadcast | Kind::AllReduce => call.recv_counts.one(),
+        Kind::Reduce | Kind::Scan | Kind::ExclusiveScan => call.send_counts.one(),
+        Kind::Gather | Kind::AllGather if !call.varying => call.send_counts.one(),
+        _ => return None,
+    };
+    let bytes = count.checked_mul(call.element.size)?;
+    (bytes <= EAGER && call.element.align <= 16).then_some(bytes)
+}
+
+/// The call with its lifetime forgotten.
+///
+/// # Safety
+/// What the call borrows outlives every use of the result.
+unsafe fn forget_lifetime(call: &Collective<'_>) -> Collective<'static> {
+    let counts = |c: Counts<'_>| match c {
+        Counts::Same(n) => Counts::Same(n),
+        // SAFETY: the caller's promise.
+        Counts::Each(each) => Counts::Each(unsafe { std::slice::from_raw_parts(each.as_ptr(), each.len()) }),
+    };
+    Collective {
+        kind: call.kind,
+        element: call.element,
+        root: call.root,
+        varying: call.varying,
+        send: call.send,
+        send_counts: counts(call.send_counts),
+        recv: call.recv,
+        recv_counts: counts(call.recv_counts),
+        // SAFETY: the caller's promise.
+        kernel: call.kernel.map(|k: Kernel<'_>| unsafe { k.forget_lifetime() }),
+    }
+}
+
+/// What is wrong between the calls, if anything. Every rank comes to the same answer.
+fn disagreement(signatures: &[Signature], calls: &impl Calls) -> Option<String> {
+    if let Some(text) = compare(signatures) {
+        return Some(text);
+    }
+    let first = calls.call(0);
+    if !first.varying {
+        return None;
+    }
+    let p = calls.size();
+    let pair = |from: usize, to: usize, sent: usize, expected: usize| Pair { from, to, sent, expected };
+    match first.kind {
+        Kind::Gather => {
+            let counts = calls.call(first.root).recv_counts;
+            let pairs = (0..p).map(|r| pair(r, first.root, signatures[r].own(), counts.block(r).1));
+            compare_counts(first.kind, pairs)
+        }
+        Kind::Scatter => {
+            let counts = calls.call(first.root).send_counts;
+            let pairs = (0..p).map(|r| pair(first.root, r, counts.block(r).1, signatures[r].own()));
+            compare_counts(first.kind, pairs)
+        }
+        Kind::AllGather => {
+            let pairs = (0..p).map(|r| pair(r, 0, signatures[r].own(), first.recv_counts.block(r).1));
+            compare_counts(first.kind, pairs)
+        }
+        Kind::AllToAll => {
+            let block = |counts: Counts<'_>, r: usize| counts.block(r).1;
+            let pairs = (0..p).flat_map(|from| {
+                (0..p).map(move |to| {
+                    pair(from, to, block(calls.call(from).send_counts, to), block(calls.call(to).recv_counts, from))
+                })
+            });
+            compare_counts(first.kind, pairs)
+        }
+        _ => None,
+    }
+}
+
+/// Waits for a counter of the meeting.
+struct CountWait<'a> {
+    local: &'a Local,
+    counter: &'a AtomicU64,
+    target: u64,
+    call: &'a Collective<'a>,
+    /// Whether the others may still fail to come.
+    may_be_lost: bool,
+}
+
+impl Wait for CountWait<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(&mut self) -> Option<()> {
+        (self.counter.load(Ordering::Acquire) >= self.target).then_some(())
+    }
+
+    fn progress(&mut self) {
+        self.local.progress();
+    }
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        if !self.may_be_lost {
+            return None;
+        }
+        let (world, group) = (&self.local.world, &self.local.group);
+        (0..group.ranks.len()).find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
+    }
+
+    fn describe(&self) -> Waiting {
+        let what = if self.call.kind.is_rooted() {
+            format!("(root {}) for all ranks", self.call.root)
+        } else {
+            "for all ranks".to_owned()
+        };
+        Waiting { operation: self.call.kind.name(), what, communicator: self.local.group.name.clone() }
+    }
+}
+
+/// Lets the next collective of this rank in.
+struct Busy<'a>(&'a AtomicBool);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Group {
+    /// See [`Transport::collective`](crate::backend::Transport::collective).
+    ///
+    /// # Safety
+    /// As there.
+    #[inline]
+    pub(super) unsafe fn collective(&self, local: &Local, call: &Collective<'_>) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.numbered_collective(local, call) }.map(|_| ())
+    }
+
+    /// [`Group::collective`] that also says which one of this communicator it was, the same number at every rank.
+    ///
+    /// # Safety
+    /// As [`Group::collective`].
+    pub(super) unsafe fn numbered_collective(&self, local: &Local, call: &Collective<'_>) -> Result<u64> {
+        let operation = call.kind.name();
+        let meeting = &self.meeting;
+        let place = &meeting.places[local.rank];
+        if place.busy.swap(true, Ordering::Acquire) {
+            let text = "another thread of this rank is inside a collective on this communicator; use a dup of it";
+            return Err(Error::new(operation, ErrorKind::Unsupported(text.into())));
+        }
+        let _busy = Busy(&place.busy);
+        let number = place.number.load(Ordering::Relaxed) + 1;
+        let parity = (number % 2) as usize;
+        let eager = eager_bytes(call);
+
+        // Rule 1.
+        let signature = Signature::of(call);
+        let digest = signature.digest();
+        let slot = place.slots[parity].get().cast::<Slot>();
+        // SAFETY: this rank's slot, by its busy thread; nobody reads it before `arrived` (rule 3). The call's borrows outlive the
+        // readers: they end before this function returns (rules 3 and 4).
+        unsafe {
+            (&raw mut (*slot).digest).write(digest);
+            (&raw mut (*slot).signature).write(signature);
+            (&raw mut (*slot).call).write(forget_lifetime(call));
+            if let Some(bytes) = eager {
+                if bytes > 0 && (call.kind != Kind::Broadcast || local.rank == call.root) {
+                    let data = (&raw mut (*slot).data).cast::<u8>();
+                    std::ptr::copy_nonoverlapping(input(call), data, bytes);
+                }
+            }
+        }
+        let target = meeting.size() * number;
+        if meeting.arrived.fetch_add(1, Ordering::AcqRel) + 1 == target {
+            self.notify_others(local);
+        } else {
+            let wait = CountWait { local, counter: &meeting.arrived, target, call, may_be_lost: true };
+            if let Err(stop) = local.world.block(local.me, wait) {
+                self.retract(target).map_err(|()| local.stopped(operation, stop))?;
+            }
+        }
+        place.number.store(number, Ordering::Relaxed);
+
+        // Rule 2.
+        let present = Present { meeting, parity };
+        let p = self.ranks.len();
+        if (0..p).any(|r| present.slot(r).digest != digest) || call.varying {
+            let calls = InPlace(Present { meeting, parity });
+            let signatures: Vec<Signature> = (0..p).map(|r| present.slot(r).signature).collect();
+            if let Some(text) = disagreement(&signatures, &calls) {
+                // Pointers of the others were not used beyond their counts, which live until they have left as well.
+                self.part(local, call);
+                return Err(Error::new(operation, ErrorKind::Mismatch(text)));
+            }
+        }
+
+        // Rule 3.
+        if eager.is_some() {
+            // SAFETY: the caller's promise for this rank's parts; the slots stay (rule 3).
+            unsafe { own(&Eager { present, mine: call }, local.rank) };
+            return Ok(number);
+        }
+
+        // Rule 4.
+        // SAFETY: all parts stay valid until all have left; shares write disjoint elements.
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { share(&InPlace(present), local.rank) }));
+        if result.is_err() {
+            meeting.panicked_rank.store(local.rank, Ordering::Relaxed);
+            meeting.panicked.store(number, Ordering::Release);
+        }
+        self.part(local, call);
+        if let Err(payload) = result {
+            resume_unwind(payload);
+        }
+        if meeting.panicked.load(Ordering::Acquire) == number {
+            let rank = meeting.panicked_rank.load(Ordering::Relaxed);
+            let how = "panicked in the operator of a reduction";
+            return Err(local.stopped(operation, Stop::Lost(rank, how)));
+        }
+        Ok(number)
+    }
+
+    /// Takes this rank's arrival back. `Ok`: too late, all have come, and the collective goes on.
+    #[cold]
+    fn retract(&self, target: u64) -> Result<(), ()> {
+        let retracted = self
+            .meeting
+            .arrived
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < target).then(|| now - 1));
+        if retracted.is_ok() { Err(()) } else { Ok(()) }
+    }
+
+    /// Leaves a collective whose buffers others use, together with them.
+    fn part(&self, local: &Local, call: &Collective<'_>) {
+        let meeting = &self.meeting;
+        let shared = &meeting.places[local.rank].shared;
+        let target = meeting.size() * (shared.load(Ordering::Relaxed) + 1);
+        shared.store(target / meeting.size(), Ordering::Relaxed);
+        if meeting.left.fetch_add(1, Ordering::AcqRel) + 1 == target {
+            self.notify_others(local);
+            return;
+        }
+        loop {
+            // Nobody can be lost, and a deadlock or a timeout here would only mean that another rank is slow to compute.
+            let wait = CountWait { local, counter: &meeting.left, target, call, may_be_lost: false };
+            if local.world.block(local.me, wait).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn notify_others(&self, local: &Local) {
+        for &rank in &self.ranks {
+            if rank != local.me {
+                local.world.notify(rank);
+            }
+        }
+    }
+
+    /// See [`Transport::start_collective`](crate::backend::Transport::start_collective).
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn start(&self, local: &Local, call: &Collective<'static>) -> Arc<Operation> {
+        let number = self.next_started(local.rank);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let operation = open.entry(number).or_insert_with(|| Arc::new(Operation::new(self.ranks.len()))).clone();
+        // SAFETY: the caller's promise lasts until the operation has completed.
+        let call = unsafe { forget_lifetime(call) };
+        let _ = operation.calls[local.rank].set(Call(call));
+        if operation.come.fetch_add(1, Ordering::AcqRel) + 1 == self.ranks.len() {
+            open.remove(&number);
+            drop(open);
+            self.notify_others(local);
+        }
+        operation
+    }
+}
+
+/// A call as a non-blocking operation keeps it.
+struct Call(Collective<'static>);
+
+// SAFETY: the pointers are used only by shares of the operation, which all callers have promised memory for.
+unsafe impl Send for Call {}
+// SAFETY: as above.
+unsafe impl Sync for Call {}
+
+/// A non-blocking collective.
+pub(super) struct Operation {
+    calls: Box<[OnceLock<Call>]>,
+    come: AtomicUsize,
+    disagreement: OnceLock<Option<String>>,
+    /// The next share to take, and how many are done.
+    next: AtomicUsize,
+    done: AtomicUsize,
+    panicked: OnceLock<usize>,
+    keeps: Mutex<Vec<Keep>>,
+}
+
+impl Calls for Operation {
+    fn size(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn call(&self, rank: usize) -> &Collective<'_> {
+        &self.calls[rank].get().expect("all have come").0
+    }
+
+    fn send(&self, rank: usize) -> *const u8 {
+        input(self.call(rank))
+    }
+}
+
+impl Operation {
+    fn new(size: usize) -> Self {
+        Operation {
+            calls: (0..size).map(|_| OnceLock::new()).collect(),
+            come: AtomicUsize::new(0),
+            disagreement: OnceLock::new(),
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            panicked: OnceLock::new(),
+            keeps: Mutex::default(),
+        }
+    }
+
+    /// Keeps buffers of a rank that does not wait until the last use of this operation.
+    pub(super) fn keep(&self, keep: Keep) {
+        self.keeps.lock().unwrap_or_else(PoisonError::into_inner).push(keep);
+    }
+
+    /// Works on it if all have come; its result if it has completed.
+    pub(super) fn poll(&self, local: &Local) -> Result<Option<()>> {
+        let p = self.size();
+        if self.come.load(Ordering::Acquire) < p {
+            return Ok(None);
+        }
+        let name = self.call(0).kind.name();
+        let disagreement = self.disagreement.get_or_init(|| {
+            let signatures: Vec<Signature> = (0..p).map(|r| Signature::of(self.call(r))).collect();
+            disagreement(&signatures, self)
+        });
+        if let Some(text) = disagreement {
+            return Err(Error::new(name, ErrorKind::Mismatch(text.clone())));
+        }
+        loop {
+            let i = self.next.fetch_add(1, Ordering::Relaxed);
+            if i >= p {
+                self.next.store(p, Ordering::Relaxed);
+                break;
+            }
+            // SAFETY: all callers promised their parts until completion, which needs this share; each share has one taker.
+            let result = catch_unwind(AssertUnwindSafe(|| unsafe { share(self, i) }));
+            if result.is_err() {
+                let _ = self.panicked.set(local.rank);
+            }
+            if self.done.fetch_add(1, Ordering::AcqRel) + 1 == p {
+                local.group.notify_others(local);
+            }
+            if let Err(payload) = result {
+                resume_unwind(payload);
+            }
+        }
+        if self.done.load(Ordering::Acquire) < p {
+            return Ok(None);
+        }
+        if let Some(&rank) = self.panicked.get() {
+            let how = "panicked in the operator of a reduction";
+            return Err(local.stopped(name, Stop::Lost(rank, how)));
+        }
+        Ok(Some(()))
+    }
+}
+
+/// Waits for a non-blocking collective.
+pub(super) fn wait(local: &Local, operation: &Operation) -> Result<()> {
+    struct OperationWait<'a>(&'a Local, &'a Operation);
+    impl Wait for OperationWait<'_> {
+        type Output = Result<()>;
+
+        fn poll(&mut self) -> Option<Result<()>> {
+            self.1.poll(self.0).transpose()
+        }
+
+        fn progress(&mut self) {
+            self.0.progress();
+        }
+
+        fn lost(&self) -> Option<(usize, &'static str)> {
+            let (world, group) = (&self.0.world, &self.0.group);
+            let missing = (0..group.ranks.len()).filter(|&r| self.1.calls[r].get().is_none());
+            missing.into_iter().find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
+        }
+
+        fn describe(&self) -> Waiting {
+            let mine = self.1.calls[self.0.rank].get();
+            let what = "(non-blocking) for all ranks".to_owned();
+            let operation = mine.map_or("collective", |call| call.0.kind.name());
+            Waiting { operation, what, communicator: self.0.group.name.clone() }
+        }
+    }
+    match local.world.block(local.me, OperationWait(local, operation)) {
+        Ok(result) => result,
+        Err(stop) => {
+            let mine = operation.calls[local.rank].get();
+            let name = mine.map_or("collective", |call| call.0.kind.name());
+            Err(local.stopped(name, stop))
+        }
+    }
+}

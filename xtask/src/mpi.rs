@@ -1,7 +1,7 @@
 //! The MPI libraries that the tests run on, and how they get here: PyPI wheels, one Python venv each.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -128,6 +128,12 @@ impl Library {
         self.wheel.prefix().join("bin/mpiexec")
     }
 
+    /// The compiler wrapper that links C programs with it.
+    pub(crate) fn compiler(&self) -> PathBuf {
+        let name = if self.must_be_named() { "bin/mpicc_abi" } else { "bin/mpicc" };
+        self.wheel.prefix().join(name)
+    }
+
     /// Whether a program under this library's launcher would find another library by itself: the standard ABI is
     /// the second library of its wheel, so it has to be asked for.
     pub(crate) fn must_be_named(&self) -> bool {
@@ -208,7 +214,7 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 /// A venv with pip in it, or what to install to get one.
-fn make_venv(name: &str, prefix: &std::path::Path) -> Result<()> {
+fn make_venv(name: &str, prefix: &Path) -> Result<()> {
     let advice = "The MPI libraries for tests are Python wheels: install Python 3 with its venv and pip modules \
                   (Debian, Ubuntu: apt-get install python3 python3-venv), then run `cargo xtask mpi` again.";
     let mut venv = clean_command("python3");

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,6 +20,12 @@ const QUICK_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
 /// How long one program may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Where the tests of gigabytes run, when asked for.
+const LARGE_PROGRAM: &str = "conformance";
+const LARGE_RANKS: usize = 2;
+const LARGE_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
+const LARGE_LIMIT: Duration = Duration::from_secs(1800);
+
 /// The whole-program test: the matrix, the ranks, and the iterations of a plain conjugate gradient (SciPy's: 197).
 const MATRIX: &str = "data/bcsstk16.mtx";
 const SOLVE_RANKS: usize = 3;
@@ -29,8 +34,37 @@ const SOLVE_ITERATIONS: std::ops::RangeInclusive<u64> = 194..=200;
 /// Programs that close with `NAME: N passed, N failed, N skipped`, and whether they also run without MPI.
 const PROGRAMS: [(&str, bool); 2] = [("abi_check", false), ("conformance", true)];
 
-/// Runs every program on every library; `missing` ones are named as not run.
-pub(crate) fn run(options: &test::Options, missing: &[(Library, String)], report: &mut Report) -> Result<()> {
+/// What of all this is to run.
+pub(crate) struct Selection<'a> {
+    pub(crate) options: &'a test::Options,
+    /// The libraries that could not be installed.
+    pub(crate) missing: &'a [(Library, String)],
+}
+
+impl Selection<'_> {
+    /// Why `ranks` ranks on `library` (`None`: on the local backend) are left out, if they are.
+    fn left_out(&self, library: Option<&Library>, ranks: usize) -> Option<&'static str> {
+        let is = |name: &str| library.is_none_or(|l| l.name == name);
+        if self.options.library.as_deref().is_some_and(|name| !is(name)) {
+            Some("left out by --library")
+        } else if self.options.quick && !(QUICK_RANKS.contains(&ranks) && QUICK_LIBRARIES.into_iter().any(is)) {
+            Some("left out by --quick")
+        } else if self.missing.iter().any(|(missing, _)| library == Some(missing)) {
+            Some("the library could not be installed")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the tests of gigabytes run here: where messages are copied by us, and on an MPI with and one without
+    /// functions for large counts.
+    fn is_large(&self, library: Option<&Library>, ranks: usize) -> bool {
+        self.options.large && ranks == LARGE_RANKS && library.is_none_or(|l| LARGE_LIBRARIES.contains(&l.name))
+    }
+}
+
+/// Runs every program on the local backend and on every library.
+pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> {
     let programs = match steps::build_programs(&["mpi-abi", "parhelion-comm", "parhelion-cli"], "dev") {
         Ok(programs) => programs,
         Err(why) => {
@@ -44,16 +78,20 @@ pub(crate) fn run(options: &test::Options, missing: &[(Library, String)], report
             report.add(program, &Verdict::failed("there is no such program"));
             continue;
         };
-        let suite = Suite { program, path, options };
-        if local {
-            suite.run_local(report)?;
-        }
-        for library in LIBRARIES {
-            suite.run_library(&library, missing, report)?;
+        let local = local.then_some((None, &LOCAL_RANKS[..]));
+        for (library, all_ranks) in local.into_iter().chain(LIBRARIES.iter().map(|l| (Some(l), &MPI_RANKS[..]))) {
+            for &ranks in all_ranks {
+                let row = row(library, program);
+                let verdict = match selection.left_out(library, ranks) {
+                    Some(why) => Verdict::skipped(&row, why),
+                    None => run_suite(program, path, library, ranks, selection.is_large(library, ranks))?,
+                };
+                report.add_cell(&row, ranks, &verdict);
+            }
         }
     }
     match programs.get("parhelion") {
-        Some(path) => solve(path, missing, options, report),
+        Some(path) => solve(path, selection, report),
         None => {
             report.add("parhelion", &Verdict::failed("there is no such program"));
             Ok(())
@@ -61,62 +99,36 @@ pub(crate) fn run(options: &test::Options, missing: &[(Library, String)], report
     }
 }
 
-/// One of [`PROGRAMS`], built.
-struct Suite<'a> {
-    program: &'static str,
-    path: &'a PathBuf,
-    options: &'a test::Options,
-}
-
-impl Suite<'_> {
-    fn run_local(&self, report: &mut Report) -> Result<()> {
-        for ranks in LOCAL_RANKS {
-            if self.options.quick && !QUICK_RANKS.contains(&ranks) {
-                self.leave_out("local", ranks, "left out by --quick", report);
-                continue;
-            }
-            let mut command = clean_command(self.path);
+/// Runs one of [`PROGRAMS`], built at `path`.
+fn run_suite(program: &str, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Verdict> {
+    let mut command = match library {
+        None => {
+            let mut command = clean_command(path);
             command.env("PARHELION_BACKEND", "local").env("PARHELION_RANKS", ranks.to_string());
-            self.run("local", ranks, command, LIMIT, report)?;
+            command
         }
-        Ok(())
-    }
-
-    fn run_library(&self, library: &Library, missing: &[(Library, String)], report: &mut Report) -> Result<()> {
-        for ranks in MPI_RANKS {
-            if missing.iter().any(|(l, _)| l == library) {
-                self.leave_out(library.name, ranks, "the library could not be installed", report);
-            } else if self.options.quick && !(QUICK_LIBRARIES.contains(&library.name) && QUICK_RANKS.contains(&ranks)) {
-                self.leave_out(library.name, ranks, "left out by --quick", report);
-            } else {
-                let mut command = library.command(ranks);
-                // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
-                command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
-                command.arg(self.path);
-                self.run(library.name, ranks, command, limit(library, ranks), report)?;
-            }
+        Some(library) => {
+            let mut command = library.command(ranks);
+            // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
+            command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
+            command.arg(path);
+            command
         }
-        Ok(())
+    };
+    let mut limit = limit(library, ranks);
+    if large && program == LARGE_PROGRAM {
+        command.arg("--large");
+        limit = LARGE_LIMIT;
     }
-
-    fn run(&self, on: &str, ranks: usize, mut command: Command, limit: Duration, report: &mut Report) -> Result<()> {
-        if self.options.large {
-            command.env("PARHELION_TEST_LARGE", "1");
-        }
-        let ran = bounded(command, &format!("{}-{on}-{ranks}", self.program), Stderr::Captured, limit)?;
-        let verdict = Verdict::of_program(self.program, &ran);
-        say(&format!("{}, {on}, {ranks} ranks", self.program), &verdict, &ran);
-        report.add_cell(&row(on, self.program), ranks, &verdict);
-        Ok(())
-    }
-
-    fn leave_out(&self, on: &str, ranks: usize, why: &str, report: &mut Report) {
-        report.add_cell(&row(on, self.program), ranks, &Verdict::skipped(row(on, self.program), why));
-    }
+    let log = format!("{program}-{}-{ranks}", place(library));
+    let ran = bounded(command, &log, Stderr::Captured, limit)?;
+    let verdict = Verdict::of_program(program, &ran);
+    say(&row(library, program), ranks, &verdict, &ran);
+    Ok(verdict)
 }
 
 /// `parhelion solve`: the same file under every library and without one, in the same number of iterations.
-fn solve(program: &PathBuf, missing: &[(Library, String)], options: &test::Options, report: &mut Report) -> Result<()> {
+fn solve(program: &Path, selection: &Selection<'_>, report: &mut Report) -> Result<()> {
     let matrix = shared(MATRIX);
     let mut arguments: Vec<OsString> = vec!["solve".into(), "--json".into()];
     match &matrix {
@@ -130,42 +142,21 @@ fn solve(program: &PathBuf, missing: &[(Library, String)], options: &test::Optio
     let allowed = matrix.as_ref().map(|_| SOLVE_ITERATIONS);
     let mut iterations: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
     for library in [None].into_iter().chain(LIBRARIES.iter().map(Some)) {
-        let on = library.map_or("local", |l| l.name);
-        let left_out = match library {
-            Some(l) if missing.iter().any(|(m, _)| m == l) => Some("the library could not be installed"),
-            Some(l) if options.quick && !QUICK_LIBRARIES.contains(&l.name) => Some("left out by --quick"),
-            _ => None,
-        };
-        if let Some(why) = left_out {
-            report.add_cell(&row(on, "solve"), SOLVE_RANKS, &Verdict::skipped(row(on, "solve"), why));
+        let row = row(library, "solve");
+        if let Some(why) = selection.left_out(library, SOLVE_RANKS) {
+            report.add_cell(&row, SOLVE_RANKS, &Verdict::skipped(&row, why));
             continue;
         }
-        let mut command = match library {
-            None => clean_command(program),
-            Some(library) => {
-                let mut command = library.command(SOLVE_RANKS);
-                if library.must_be_named() {
-                    command.env("PARHELION_MPI_LIB", library.path());
-                }
-                command.arg(program);
-                command
-            }
-        };
-        command.args(&arguments);
-        if library.is_none() {
-            command.args(["-n", &SOLVE_RANKS.to_string()]);
-        }
-        let limit = library.map_or(LIMIT, |l| limit(l, SOLVE_RANKS));
-        let ran = bounded(command, &format!("solve-{on}"), Stderr::Captured, limit)?;
+        let ran = run_solve(program, &arguments, library)?;
         let verdict = match judge_solve(library, allowed.as_ref(), &ran) {
             Ok(count) => {
-                iterations.entry(count).or_default().push(on);
+                iterations.entry(count).or_default().push(place(library));
                 Verdict::passed()
             }
             Err(why) => Verdict::failed(why),
         };
-        say(&format!("solve, {on}, {SOLVE_RANKS} ranks"), &verdict, &ran);
-        report.add_cell(&row(on, "solve"), SOLVE_RANKS, &verdict);
+        say(&row, SOLVE_RANKS, &verdict, &ran);
+        report.add_cell(&row, SOLVE_RANKS, &verdict);
     }
     let agreement = match iterations.len() {
         0 => Verdict::failed("no run of solve gave a number of iterations"),
@@ -174,6 +165,25 @@ fn solve(program: &PathBuf, missing: &[(Library, String)], options: &test::Optio
     };
     report.add("solve, the same iterations everywhere", &agreement);
     Ok(())
+}
+
+fn run_solve(program: &Path, arguments: &[OsString], library: Option<&Library>) -> Result<Ran> {
+    let command = match library {
+        None => {
+            let mut command = clean_command(program);
+            command.args(arguments).args(["-n", &SOLVE_RANKS.to_string()]);
+            command
+        }
+        Some(library) => {
+            let mut command = library.command(SOLVE_RANKS);
+            if library.must_be_named() {
+                command.env("PARHELION_MPI_LIB", library.path());
+            }
+            command.arg(program).args(arguments);
+            command
+        }
+    };
+    bounded(command, &format!("solve-{}", place(library)), Stderr::Captured, limit(library, SOLVE_RANKS))
 }
 
 /// The iterations a run took, or what is wrong with its answer.
@@ -206,17 +216,24 @@ fn check_answer(library: Option<&Library>, allowed: Option<&std::ops::RangeInclu
 }
 
 /// How long a program may take: longer where ranks wait for cores in a library that never yields.
-fn limit(library: &Library, ranks: usize) -> Duration {
-    if ranks > cores() { LIMIT * library.patience } else { LIMIT }
+fn limit(library: Option<&Library>, ranks: usize) -> Duration {
+    match library {
+        Some(library) if ranks > cores() => LIMIT * library.patience,
+        _ => LIMIT,
+    }
 }
 
-fn row(on: &str, program: &str) -> String {
-    format!("{on}, {program}")
+fn place(library: Option<&Library>) -> &'static str {
+    library.map_or("local", |library| library.name)
+}
+
+fn row(library: Option<&Library>, program: &str) -> String {
+    format!("{}, {program}", place(library))
 }
 
 /// One line for a run, and the end of its output where it failed.
-fn say(what: &str, verdict: &Verdict, ran: &Ran) {
-    println!("   {what}: {} in {:.1} s", verdict.counts, ran.took.as_secs_f64());
+fn say(row: &str, ranks: usize, verdict: &Verdict, ran: &Ran) {
+    println!("   {row} -n {ranks}: {} in {:.1} s", verdict.counts, ran.took.as_secs_f64());
     if verdict.counts.failed > 0 {
         for why in &verdict.failures {
             println!("   FAILED {why}");
@@ -262,6 +279,37 @@ mod tests {
         assert!(check(&format!("{GOOD}\n{GOOD}\n{GOOD}\n")).unwrap_err().contains("3 JSON lines"));
         assert!(check("").unwrap_err().contains("0 JSON lines"));
         assert!(check("{\"converged\":").unwrap_err().contains("malformed"));
+    }
+
+    fn options() -> test::Options {
+        test::Options { quick: false, large: false, ranks_only: false, library: None }
+    }
+
+    #[test]
+    fn everything_runs_unless_it_is_left_out_for_a_reason() {
+        let missing = [(LIBRARIES[1], "no network".to_owned())];
+        let all = options();
+        let selection = Selection { options: &all, missing: &missing };
+        assert_eq!(selection.left_out(None, 16), None);
+        assert_eq!(selection.left_out(Some(&LIBRARIES[0]), 7), None);
+        assert!(selection.left_out(Some(&LIBRARIES[1]), 1).unwrap().contains("installed"));
+        assert!(!selection.is_large(None, LARGE_RANKS));
+    }
+
+    #[test]
+    fn options_leave_out_what_they_say() {
+        let quick = test::Options { quick: true, ..options() };
+        let quick = Selection { options: &quick, missing: &[] };
+        assert_eq!(quick.left_out(None, 3), None);
+        assert_eq!(quick.left_out(Some(&LIBRARIES[0]), 1), None);
+        assert!(quick.left_out(Some(&LIBRARIES[0]), 7).is_some());
+        assert!(quick.left_out(Some(&LIBRARIES[1]), 3).is_some());
+        let one = test::Options { library: Some("mpich-4.3.2".into()), large: true, ..options() };
+        let one = Selection { options: &one, missing: &[] };
+        let left_in = LIBRARIES.iter().filter(|l| one.left_out(Some(l), 7).is_none()).map(|l| l.name);
+        assert_eq!(left_in.collect::<Vec<_>>(), ["mpich-4.3.2"]);
+        assert_eq!(one.left_out(None, 4), None);
+        assert!(one.is_large(None, LARGE_RANKS) && !one.is_large(Some(&LIBRARIES[4]), LARGE_RANKS));
     }
 
     #[test]

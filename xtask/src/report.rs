@@ -164,7 +164,7 @@ impl Report {
 
     /// Adds a run of `row` (library and program) with so many ranks.
     pub(crate) fn add_cell(&mut self, row: &str, ranks: usize, verdict: &Verdict) {
-        self.add(&format!("{row}, {ranks} ranks"), verdict);
+        self.add(&format!("{row} -n {ranks}"), verdict);
         let index = self.rows.iter().position(|(name, _)| name == row).unwrap_or_else(|| {
             self.rows.push((row.to_owned(), BTreeMap::new()));
             self.rows.len() - 1
@@ -303,8 +303,8 @@ mod tests {
                     --------------------------------\n\
                     local, conformance  8/0/0  7/1/0\n\
                     mpich-5.0.2, solve  0/0/1      -\n\n\
-                    Failed:\n  local, conformance, 16 ranks: ring: lost\n\n\
-                    Not run:\n  bcsstk16: the matrix is missing (mpich-5.0.2, solve, 1 ranks)\n\n\
+                    Failed:\n  local, conformance -n 16: ring: lost\n\n\
+                    Not run:\n  bcsstk16: the matrix is missing (mpich-5.0.2, solve -n 1)\n\n\
                     16 passed, 1 failed, 1 skipped\n";
         assert_eq!(report.text(), want);
     }

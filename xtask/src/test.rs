@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::mpi::LIBRARIES;
 use crate::report::{Report, Verdict};
 use crate::{Result, mpi, ranks, steps};
 
@@ -11,12 +12,15 @@ pub(crate) struct Options {
     /// Only two libraries and few ranks; what is left out is named as not run
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also the tests that need over 8 GiB of memory
+    /// Also the tests of counts beyond 2^31, which need over 8 GiB of memory and minutes
     #[arg(long)]
     pub(crate) large: bool,
     /// Only the runs under MPI libraries and the local backend: no formatting, clippy, cargo tests or docs
     #[arg(long)]
     pub(crate) ranks_only: bool,
+    /// Only this library (a name that `cargo xtask mpi` prints) and the local backend
+    #[arg(long, value_name = "NAME", value_parser = LIBRARIES.map(|library| library.name))]
+    pub(crate) library: Option<String>,
 }
 
 /// Runs them all; whether none failed.
@@ -36,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             report.add(step.name, &step.run()?);
         }
     }
-    ranks::run(options, &missing, &mut report)?;
+    ranks::run(&ranks::Selection { options, missing: &missing }, &mut report)?;
     println!("\nIn {:.0} s:", started.elapsed().as_secs_f64());
     print!("{}", report.text());
     Ok(report.succeeded())

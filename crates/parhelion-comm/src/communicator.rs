@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::{Matched, SendMode, Transport};
-use crate::config::{BackendKind, Config};
+use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::Request;
@@ -63,6 +63,11 @@ impl Communicator {
     /// The library below the backend and its version, as `mpich-5.0.2`; `None` for local.
     pub fn library(&self) -> Option<String> {
         self.transport.library()
+    }
+
+    /// What threads of this rank may do with it: under MPI, what was asked for or the less that the library granted.
+    pub fn thread_level(&self) -> ThreadLevel {
+        self.transport.thread_level()
     }
 
     /// The name given when it was made; `world` for the first.

@@ -41,6 +41,7 @@ pub mod run;
 pub mod scope;
 pub mod status;
 
+pub use backend::mpi::{MpiInfo, mpi_info};
 pub use backend::{Availability, registry};
 pub use communicator::{Communicator, Message};
 pub use config::{BackendKind, Config, ThreadLevel};

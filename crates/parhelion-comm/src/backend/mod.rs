@@ -25,7 +25,7 @@ pub(crate) mod signature;
 
 use std::any::Any as StdAny;
 
-use crate::config::{BackendKind, Config};
+use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::ElementType;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -44,6 +44,10 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn library(&self) -> Option<String>;
     /// The settings of the run.
     fn config(&self) -> &Config;
+    /// What threads may do with it.
+    fn thread_level(&self) -> ThreadLevel {
+        ThreadLevel::Multiple
+    }
     /// The communicator's name, for messages.
     fn name(&self) -> &str;
     /// This rank.

@@ -1,28 +1,46 @@
-//! Ranks are processes under an MPI library, loaded at run time.
+//! Ranks are processes under an MPI library, loaded at run time by `mpi-abi`.
+//!
+//! # Promises and their limits
+//!
+//! - **Messages** are `MPI_BYTE`, of any length ([`count`]). A truncated one is consumed; if the library does not say how
+//!   long it was, the error says the least it was.
+//! - **Collectives** are the library's where it does what is promised, and messages of ours elsewhere ([`collective`]).
+//!   Two ranks never choose differently.
+//! - **Bits.** Closures and other operators of ours are combined in rank order by one rank for all. Predefined operators
+//!   are the library's.
+//! - **Loss.** MPI ends the program when a process dies; that is the launcher's doing. `PeerLost` comes only from a
+//!   library that reports failed processes, and from an operator that panicked on another rank. A rank that fails alone ends
+//!   the program with its error ([`launch`](mod@launch)).
+//! - **Timeouts** bound every wait but the making of a communicator once all ranks are there, and receiving a message that
+//!   a matched probe has found.
+//! - **Threads.** The level asked for, or less where the library grants less; what it forbids is an error. Handles dropped on
+//!   another thread are freed by the next call of the right one ([`runtime`]).
+//!
+//! # The house
+//!
+//! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
+//! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
+//! [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
+//! on a [`lane`]: [`check`], [`exchange`], [`combine`].
 
-use crate::backend::Availability;
-use crate::communicator::Communicator;
-use crate::config::{BackendKind, Config};
-use crate::error::{Error, ErrorKind, Result};
-use crate::run::Failure;
+mod check;
+mod collective;
+mod combine;
+mod comm;
+mod count;
+mod exchange;
+mod failure;
+mod info;
+mod job;
+mod lane;
+mod launch;
+mod matched;
+mod native;
+mod operator;
+mod request;
+mod runtime;
+mod transport;
 
-/// Whether an MPI library can be used here. Never initialises one.
-pub(crate) fn availability(_config: &Config) -> Availability {
-    let reason = "no MPI library was found".to_owned();
-    Availability { backend: BackendKind::Mpi, priority: 20, available: false, reason }
-}
-
-/// The MPI launcher that started this process, in words, if one did.
-pub(crate) fn launcher() -> Option<String> {
-    None
-}
-
-/// Runs `main` as this process's rank of the launcher's world.
-pub(crate) fn launch<R, E, F>(config: &Config, _main: F) -> Result<Vec<Result<R, Failure<E>>>>
-where
-    R: Send,
-    E: Send + std::fmt::Display,
-    F: Fn(Communicator) -> Result<R, E> + Sync,
-{
-    Err(Error::new("run", ErrorKind::Unavailable(availability(config).reason)))
-}
+pub use info::{MpiInfo, mpi_info};
+pub(crate) use info::{availability, launcher};
+pub(crate) use launch::launch;

@@ -1,0 +1,304 @@
+//! Reductions as messages of a lane, for operators that MPI does not know: closures, located values, 16-bit floats.
+//!
+//! Elements are combined in rank order, and one rank's combination is what all get, so that all have the same bits. The
+//! operator runs on memory of the job alone.
+//!
+//! An operator may panic. Then the rank goes on with a *poisoned* part, which every rank downstream passes on instead
+//! of data, so that nobody waits for it; the panic goes on when the job is done, and the others get an error that names
+//! the rank.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::collective::Call;
+use super::comm::In;
+use super::job::{Fault, Outcome, all};
+use super::lane::{Lane, Place, Scratch};
+use crate::backend::{CollectiveKind as Kind, Counts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::op::Kernel;
+
+/// A vector on its way, or the rank whose operator panicked.
+#[derive(Clone)]
+enum Part {
+    Data(Arc<Scratch>),
+    Poison(usize),
+}
+
+/// The bytes by which a poisoned part is longer than data: a rank.
+const MARK: usize = 8;
+
+struct Combine<'a> {
+    lane: &'a Lane,
+    kernel: Kernel<'static>,
+    /// Elements in the vector.
+    count: usize,
+    /// Bytes in it.
+    bytes: usize,
+    // A mutex, so that a shared reference may be held where the job waits.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Carries out the reduction `call`, which has a kernel and whose parts are valid until the job is done.
+pub(super) async fn reduction(lane: &Lane, call: &Call) -> Outcome {
+    let kernel = call.kernel.expect("a reduction has an operator");
+    let (rank, size) = (lane.rank(), lane.size());
+    let (input, counts) = match call.send.is_null() {
+        true => (call.recv.cast_const(), call.recv_counts),
+        false => (call.send, call.send_counts),
+    };
+    let count = match (call.kind, counts) {
+        (Kind::ReduceScatter, Counts::Same(block)) => block * size,
+        (_, Counts::Same(count)) => count,
+        (_, Counts::Each(counts)) => counts.iter().sum(),
+    };
+    let bytes = count * kernel.element.size;
+    let mut combine = Combine { lane, kernel, count, bytes, panic: Mutex::default() };
+    // SAFETY: the caller's input is valid for the call's counts; read before anything is awaited on it.
+    let mine = unsafe { combine.copy(input) };
+    let result_count = match call.recv_counts {
+        Counts::Same(count) => count,
+        Counts::Each(counts) => counts.iter().sum(),
+    };
+    // SAFETY: as above, for the receive part; where there is none, its count is 0.
+    let result = unsafe { Place::borrowed(call.recv, result_count * kernel.element.size) };
+
+    let poisoned = match call.kind {
+        Kind::Reduce => {
+            let mut whole = combine.fold_all(mine).await?;
+            if let Some(Part::Data(data)) = &whole {
+                combine.finish(data, size);
+            }
+            if call.root != 0 && rank == 0 {
+                let part = whole.take().expect("rank 0 has the whole");
+                combine.send(part, call.root)?.await.of(lane.operation)?;
+            } else if call.root != 0 && rank == call.root {
+                whole = Some(combine.recv(0).await?);
+            }
+            match whole {
+                Some(part) if rank == call.root => part.deliver(&result, 0),
+                _ => None,
+            }
+        }
+        Kind::AllReduce => {
+            let mut whole = combine.fold_all(mine).await?;
+            if let Some(Part::Data(data)) = &whole {
+                combine.finish(data, size);
+            }
+            combine.spread(&mut whole).await?.deliver(&result, 0)
+        }
+        Kind::Scan => {
+            let before = if rank > 0 { Some(combine.recv(rank - 1).await?) } else { None };
+            let with_mine = match before {
+                Some(before) => combine.fold(before, mine),
+                None => mine,
+            };
+            combine.pass_on(with_mine.clone()).await?;
+            if let Part::Data(data) = &with_mine {
+                combine.finish(data, rank + 1);
+            }
+            with_mine.deliver(&result, 0)
+        }
+        Kind::ExclusiveScan => {
+            if rank == 0 {
+                combine.pass_on(mine).await?;
+                None
+            } else {
+                let before = combine.recv(rank - 1).await?;
+                if rank + 1 < size {
+                    let kept = combine.duplicate(&before);
+                    let with_mine = combine.fold(kept, mine);
+                    combine.pass_on(with_mine).await?;
+                }
+                if let Part::Data(data) = &before {
+                    combine.finish(data, rank);
+                }
+                before.deliver(&result, 0)
+            }
+        }
+        Kind::ReduceScatter => {
+            let mut whole = combine.fold_all(mine).await?;
+            if let Some(Part::Data(data)) = &whole {
+                combine.finish(data, size);
+            }
+            let block = |r: usize| {
+                let (start, len) = match call.send_counts {
+                    Counts::Same(block) => (block * r, block),
+                    Counts::Each(counts) => (counts[..r].iter().sum(), counts[r]),
+                };
+                (start * kernel.element.size, len * kernel.element.size)
+            };
+            let (start, len) = block(rank);
+            let mine = match whole.take() {
+                Some(whole) => {
+                    let mut sends = Vec::new();
+                    for r in 1..size {
+                        let (start, len) = block(r);
+                        sends.push(combine.send_piece(&whole, start, len, r)?);
+                    }
+                    all(sends).await.of(lane.operation)?;
+                    return combine.conclude(whole.deliver(&result, start));
+                }
+                None => combine.recv_piece(len, 0).await?,
+            };
+            mine.deliver(&result, 0)
+        }
+        _ => unreachable!("{} is no reduction", call.kind.name()),
+    };
+    combine.conclude(poisoned)
+}
+
+impl Part {
+    /// Copies the bytes from `start` on to `to`; or says who poisoned it.
+    fn deliver(&self, to: &Place, start: usize) -> Option<usize> {
+        match self {
+            Part::Data(data) => {
+                to.copy_from(&Place::owned(data, start + to.len).part(start, to.len));
+                None
+            }
+            Part::Poison(rank) => Some(*rank),
+        }
+    }
+}
+
+impl Combine<'_> {
+    /// # Safety
+    /// `from` is readable for the vector's bytes.
+    unsafe fn copy(&self, from: *const u8) -> Part {
+        let data = self.empty();
+        // SAFETY: the caller's promise; the scratch is as long, and new.
+        unsafe { std::ptr::copy_nonoverlapping(from, data.ptr(), self.bytes) };
+        Part::Data(data)
+    }
+
+    fn duplicate(&self, part: &Part) -> Part {
+        match part {
+            // SAFETY: a scratch of this reduction has its length.
+            Part::Data(data) => unsafe { self.copy(data.ptr()) },
+            Part::Poison(rank) => Part::Poison(*rank),
+        }
+    }
+
+    /// Room for a vector, or for a poisoned part.
+    fn empty(&self) -> Arc<Scratch> {
+        Scratch::new(self.bytes + MARK, self.kernel.element.align)
+    }
+
+    /// `low ∘ high`, in the memory of `low`.
+    fn fold(&mut self, low: Part, high: Part) -> Part {
+        let (acc, x) = match (low, high) {
+            (Part::Data(acc), Part::Data(x)) => (acc, x),
+            (Part::Poison(rank), _) | (_, Part::Poison(rank)) => return Part::Poison(rank),
+        };
+        // SAFETY: two vectors of this reduction, aligned, apart, and used by this rank alone.
+        let folded = catch_unwind(AssertUnwindSafe(|| unsafe { self.kernel.fold(acc.ptr(), x.ptr(), self.count) }));
+        match folded {
+            Ok(()) => Part::Data(acc),
+            Err(payload) => {
+                self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+                Part::Poison(self.lane.rank())
+            }
+        }
+    }
+
+    fn finish(&self, data: &Scratch, ranks: usize) {
+        // SAFETY: a vector of this reduction; whole blocks of elements.
+        unsafe { self.kernel.finish(data.ptr(), self.count, ranks) }
+    }
+
+    /// The combination of all ranks, at rank 0: along a binomial tree over runs of neighbouring ranks.
+    async fn fold_all(&mut self, mine: Part) -> Result<Option<Part>> {
+        let (rank, size) = (self.lane.rank(), self.lane.size());
+        // `acc` covers the ranks `rank..rank + reach`.
+        let (mut acc, mut reach) = (mine, 1);
+        while reach < size {
+            if rank & reach != 0 {
+                self.send(acc, rank - reach)?.await.of(self.lane.operation)?;
+                return Ok(None);
+            }
+            if rank + reach < size {
+                let next = self.recv(rank + reach).await?;
+                acc = self.fold(acc, next);
+            }
+            reach *= 2;
+        }
+        Ok(Some(acc))
+    }
+
+    /// Gives every rank the part of rank 0, along a binomial tree.
+    async fn spread(&self, whole: &mut Option<Part>) -> Result<Part> {
+        let (rank, size) = (self.lane.rank(), self.lane.size());
+        let mut bit = 1;
+        while bit < size && rank & bit == 0 {
+            bit *= 2;
+        }
+        let part = match whole.take() {
+            Some(part) => part,
+            None => self.recv(rank - bit).await?,
+        };
+        let mut sends = Vec::new();
+        while bit > 1 {
+            bit /= 2;
+            if rank + bit < size {
+                sends.push(self.send(part.clone(), rank + bit)?);
+            }
+        }
+        all(sends).await.of(self.lane.operation)?;
+        Ok(part)
+    }
+
+    /// Sends to the next rank, where there is one.
+    async fn pass_on(&self, part: Part) -> Result<()> {
+        let next = self.lane.rank() + 1;
+        if next < self.lane.size() {
+            self.send(part, next)?.await.of(self.lane.operation)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, part: Part, dest: usize) -> Result<super::job::InFlight> {
+        self.send_piece(&part, 0, self.bytes, dest)
+    }
+
+    fn send_piece(&self, part: &Part, start: usize, len: usize, dest: usize) -> Result<super::job::InFlight> {
+        match part {
+            Part::Data(data) => self.lane.send(&Place::owned(data, start + len).part(start, len), dest),
+            Part::Poison(rank) => {
+                let marked = Scratch::new(len + MARK, 8);
+                // SAFETY: the last 8 bytes of the scratch.
+                unsafe { marked.ptr().add(len).cast::<u64>().write_unaligned(*rank as u64) };
+                self.lane.send(&Place::owned(&marked, len + MARK), dest)
+            }
+        }
+    }
+
+    async fn recv(&self, source: usize) -> Result<Part> {
+        self.recv_piece(self.bytes, source).await
+    }
+
+    async fn recv_piece(&self, len: usize, source: usize) -> Result<Part> {
+        let data = Scratch::new(len + MARK, self.kernel.element.align);
+        let got = self.lane.length(self.lane.recv(&Place::owned(&data, len + MARK), source)?).await?;
+        if got == len {
+            return Ok(Part::Data(data));
+        }
+        if got == len + MARK {
+            // SAFETY: the last 8 bytes of the scratch.
+            let rank = unsafe { data.ptr().add(len).cast::<u64>().read_unaligned() };
+            return Ok(Part::Poison(rank as usize));
+        }
+        Err(self.lane.unexpected(source, len, got))
+    }
+
+    fn conclude(self, poisoned: Option<usize>) -> Outcome {
+        match (self.panic.into_inner().unwrap_or_else(PoisonError::into_inner), poisoned) {
+            (Some(payload), _) => Err(Fault::Panic(payload)),
+            (None, Some(rank)) => {
+                let kind = ErrorKind::PeerLost { rank, how: "panicked in the operator" };
+                Err(Fault::Error(Error::new(self.lane.operation, kind)))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Collectives that move data, as messages of a lane. What `native` cannot do, or not safely, goes this way.
+
+use super::comm::In;
+use super::job::all;
+use super::lane::{Lane, Place, Scratch};
+use crate::error::Result;
+
+/// Returns when every rank is here: dissemination, in ⌈log₂ P⌉ rounds (Hensgen et al. 1988).
+pub(super) async fn barrier(lane: &Lane) -> Result<()> {
+    let (rank, size) = (lane.rank(), lane.size());
+    let nothing = Scratch::new(0, 1);
+    let nothing = Place::owned(&nothing, 0);
+    let mut distance = 1;
+    while distance < size {
+        let from = lane.recv(&nothing, (rank + size - distance) % size)?;
+        let to = lane.send(&nothing, (rank + distance) % size)?;
+        all(vec![from, to]).await.of(lane.operation)?;
+        distance *= 2;
+    }
+    Ok(())
+}
+
+/// Copies `data` of `root` to all, along a binomial tree.
+pub(super) async fn broadcast(lane: &Lane, data: &Place, root: usize) -> Result<()> {
+    let size = lane.size();
+    let place = (lane.rank() + size - root) % size;
+    let rank_at = |place: usize| (place + root) % size;
+    let mut bit = 1;
+    while bit < size && place & bit == 0 {
+        bit *= 2;
+    }
+    if place != 0 {
+        let parent = rank_at(place - bit);
+        let got = lane.length(lane.recv(data, parent)?).await?;
+        if got != data.len {
+            return Err(lane.unexpected(parent, data.len, got));
+        }
+    }
+    let mut sends = Vec::new();
+    while bit > 1 {
+        bit /= 2;
+        if place + bit < size {
+            sends.push(lane.send(data, rank_at(place + bit))?);
+        }
+    }
+    all(sends).await.of(lane.operation)
+}
+
+/// Sends `outgoing[r]` to each rank `r` and receives `incoming[r]` from it, all at once. Nothing moves where a place is
+/// `None` or empty; what this rank sends to itself is copied.
+pub(super) async fn swap(lane: &Lane, outgoing: &[Option<Place>], incoming: &[Option<Place>]) -> Result<()> {
+    let (rank, size) = (lane.rank(), lane.size());
+    let full = |place: &Option<Place>| place.clone().filter(|place| place.len > 0);
+    if let (Some(out), Some(into)) = (full(&outgoing[rank]), full(&incoming[rank])) {
+        into.copy_from(&out);
+    }
+    let mut receives = Vec::new();
+    let mut flights = Vec::new();
+    // Each rank begins with its neighbour, so that not all fall upon rank 0 first.
+    for step in 1..size {
+        let source = (rank + size - step) % size;
+        if let Some(into) = full(&incoming[source]) {
+            receives.push((source, into.len, lane.recv(&into, source)?));
+        }
+    }
+    for step in 1..size {
+        let dest = (rank + step) % size;
+        if let Some(out) = full(&outgoing[dest]) {
+            flights.push(lane.send(&out, dest)?);
+        }
+    }
+    let mut result = Ok(());
+    for (source, expected, flight) in receives {
+        let ended = match lane.length(flight).await {
+            Ok(got) if got == expected => Ok(()),
+            Ok(got) => Err(lane.unexpected(source, expected, got)),
+            Err(e) => Err(e),
+        };
+        result = result.and(ended);
+    }
+    result.and(all(flights).await.of(lane.operation))
+}
+
+/// Gives every rank the words of all, which have one length, in rank order: ⌈log₂ P⌉ rounds (Bruck et al. 1997).
+pub(super) async fn all_gather_words(lane: &Lane, mine: &[u64]) -> Result<Vec<u64>> {
+    let (rank, size, width) = (lane.rank(), lane.size(), mine.len());
+    // Word block i is that of rank (rank + i) % size.
+    let mut known = mine.to_vec();
+    let mut ranks = 1;
+    while ranks < size {
+        let count = ranks.min(size - ranks);
+        let bytes = count * width * 8;
+        let (outgoing, incoming) = (Scratch::of_words(&known[..count * width]), Scratch::new(bytes, 8));
+        let from = lane.recv(&Place::owned(&incoming, bytes), (rank + ranks) % size)?;
+        let to = lane.send(&Place::owned(&outgoing, bytes), (rank + size - ranks) % size)?;
+        all(vec![from, to]).await.of(lane.operation)?;
+        known.extend(incoming.words(count * width));
+        ranks += count;
+    }
+    known.rotate_right(rank * width);
+    Ok(known)
+}

@@ -1,0 +1,231 @@
+//! Operations of several steps, as futures that are asked by hand.
+//!
+//! A *job* is an `async` block whose only awaits are MPI requests ([`InFlight`]). Nothing wakes it: a blocking call asks
+//! it until it is done, a [`Pending`] asks it in `wait` and `test`, a chore asks it now and then. It is asked only
+//! by whoever holds a turn of the runtime, so that nothing inside takes one.
+//!
+//! Memory: a request whose buffer the job owns (`keep`) may be dropped, and goes on as an orphan. One on borrowed memory
+//! is waited for when it is dropped; jobs on memory that may end early are therefore not dropped but left as chores.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mpi_abi::Status as RawStatus;
+
+use super::comm::Comm;
+use super::request::{Orphan, Raw};
+use super::runtime::{Backoff, Chore};
+use crate::backend::{Keep, NO_STATUS, Pending};
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// Why a job ended.
+pub(super) enum Fault {
+    Error(Error),
+    /// An operator of this rank panicked. The other ranks have been told, and the panic goes on here.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Error(error)
+    }
+}
+
+impl Fault {
+    /// The error, or the panic again.
+    fn surface(self) -> Error {
+        match self {
+            Fault::Error(error) => error,
+            Fault::Panic(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+}
+
+/// What a job amounts to.
+pub(super) type Outcome<T = ()> = Result<T, Fault>;
+/// A job.
+pub(super) type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+fn ask<T>(job: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
+    match job.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// Asks `job` until it is done. A turn is held. If the time is up, `late` gets the job.
+///
+/// # Errors
+/// The job's, or that the time is up.
+pub(super) fn block_on<T>(
+    mut job: Pin<Box<dyn Future<Output = Outcome<T>> + Send>>,
+    operation: &'static str,
+    limit: Option<Duration>,
+    late: impl FnOnce(Pin<Box<dyn Future<Output = Outcome<T>> + Send>>),
+) -> Result<T> {
+    let mut backoff = Backoff::new(limit);
+    loop {
+        if let Some(outcome) = ask(&mut job) {
+            return outcome.map_err(Fault::surface);
+        }
+        if let Err(timeout) = backoff.pause(operation) {
+            late(job);
+            return Err(timeout);
+        }
+    }
+}
+
+/// A job that nobody waits for, and what it needs until it is done.
+pub(super) struct Leftover {
+    // Dropped before what it uses.
+    pub(super) job: Job,
+    #[allow(dead_code, reason = "held, not read")]
+    pub(super) keep: Keep,
+}
+
+impl Chore for Leftover {
+    fn attempt(&mut self) -> bool {
+        ask(&mut self.job).is_some()
+    }
+}
+
+/// A non-blocking collective in flight.
+pub(super) struct Started {
+    comm: Arc<Comm>,
+    operation: &'static str,
+    // None once it has answered.
+    job: Option<Job>,
+    // What the first question already brought.
+    early: Option<Outcome>,
+}
+
+impl Started {
+    /// Asks `job` for the first time, so that its first messages go out. A turn is held.
+    pub(super) fn new(comm: &Arc<Comm>, operation: &'static str, mut job: Job) -> Self {
+        let early = ask(&mut job);
+        Started { comm: comm.clone(), operation, job: early.is_none().then_some(job), early }
+    }
+
+    fn ask(&mut self) -> Option<Outcome> {
+        let outcome = match (self.early.take(), &mut self.job) {
+            (Some(early), _) => Some(early),
+            (None, Some(job)) => ask(job),
+            (None, None) => unreachable!("a pending operation is not asked again after it answered"),
+        };
+        if outcome.is_some() {
+            self.job = None;
+        }
+        outcome
+    }
+
+    /// Asks until it is done, at most for `limit`.
+    fn finish(&mut self, limit: Option<Duration>) -> Result<Status> {
+        let mut backoff = Backoff::new(limit);
+        loop {
+            if let Some(outcome) = self.ask() {
+                return outcome.map(|()| NO_STATUS).map_err(Fault::surface);
+            }
+            backoff.pause(self.operation)?;
+        }
+    }
+}
+
+impl Pending for Started {
+    fn wait(&mut self) -> Result<Status> {
+        let _turn = self.comm.runtime.enter(self.operation)?;
+        self.finish(self.comm.timeout())
+    }
+
+    fn test(&mut self) -> Result<Option<Status>> {
+        let _turn = self.comm.runtime.enter(self.operation)?;
+        match self.ask() {
+            Some(outcome) => outcome.map(|()| Some(NO_STATUS)).map_err(Fault::surface),
+            None => Ok(None),
+        }
+    }
+
+    fn cancel(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn abandon(mut self: Box<Self>, keep: Keep) {
+        if let Some(job) = self.job.take() {
+            self.comm.runtime.leave(Box::new(Leftover { job, keep }));
+        }
+    }
+
+    fn finish_now(mut self: Box<Self>) {
+        if self.job.is_none() {
+            return;
+        }
+        let why = match self.comm.runtime.try_turn() {
+            Ok(_turn) => {
+                // However it ends, it no longer uses its buffers.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.finish(None)));
+                return;
+            }
+            Err(why) => why,
+        };
+        eprintln!("rank {}: a borrowed buffer is still in use by {}: {why}", self.comm.rank, self.operation);
+        std::process::abort();
+    }
+}
+
+/// One request of a job. Awaiting it gives its status.
+pub(super) struct InFlight {
+    raw: Raw,
+    keep: Vec<Keep>,
+}
+
+impl InFlight {
+    /// A started request; `keep` owns its buffer, or is empty for one on borrowed memory.
+    pub(super) fn new(raw: Raw, keep: Vec<Keep>) -> Self {
+        InFlight { raw, keep }
+    }
+}
+
+impl Future for InFlight {
+    type Output = Result<RawStatus, mpi_abi::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut status = RawStatus::default();
+        match self.raw.test(&mut status) {
+            Ok(false) => Poll::Pending,
+            Ok(true) => Poll::Ready(Ok(status)),
+            Err(e) => Poll::Ready(Err(e)),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.raw.is_over() {
+            return;
+        }
+        if self.keep.is_empty() {
+            self.raw.cancel();
+            // Any end will do: the memory must not be used after this.
+            let _ = self.raw.wait(&mut RawStatus::default());
+            return;
+        }
+        let null = self.raw.comm.library().constants().request_null;
+        let request = std::mem::replace(&mut self.raw.request, null);
+        let raw = Raw { comm: self.raw.comm.clone(), request, is_receive: self.raw.is_receive };
+        Orphan { raw, cancel: true, keep: std::mem::take(&mut self.keep) }.part_with();
+    }
+}
+
+/// Awaits all, however the first ones end: the first error.
+pub(super) async fn all(flights: Vec<InFlight>) -> Result<(), mpi_abi::Error> {
+    let mut result = Ok(());
+    for flight in flights {
+        let ended = flight.await;
+        result = result.and(ended.map(|_| ()));
+    }
+    result
+}

@@ -1,0 +1,216 @@
+//! MPI in this process: who may call it, and what is left to do for operations that nobody waits for.
+//!
+//! Every call of the backend begins with [`Runtime::enter`]. It refuses what the thread level forbids, and anything
+//! after `MPI_Finalize`; the [`Turn`] it gives lasts as long as the call.
+//!
+//! A *chore* is what could not be finished where it arose: an abandoned operation whose buffers MPI may still use, a
+//! communicator dropped on a thread that must not call MPI. The next calls of the right thread take chores up, a few at
+//! a time, and [`Runtime::drain`] the rest before MPI ends.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use mpi_abi::Library;
+
+use crate::config::ThreadLevel;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Something left to do, tried until it answers true.
+pub(super) trait Chore: Send {
+    /// Goes on with it: true when it is done.
+    fn attempt(&mut self) -> bool;
+}
+
+/// MPI in this process.
+pub(super) struct Runtime {
+    pub(super) library: &'static Library,
+    /// What threads may do: the lower of what was asked for and what the library granted.
+    pub(super) level: ThreadLevel,
+    /// The longest count passed to MPI as an `int`: `i32::MAX`, or less in tests of the paths beyond it.
+    pub(super) max_count: usize,
+    /// Whether the library has the `_c` functions.
+    pub(super) large_counts: bool,
+    /// The token of the one thread that may call, or `EVERY_THREAD`, or `OVER`.
+    owner: AtomicUsize,
+    /// With `Serialized`: a call is under way.
+    busy: AtomicBool,
+    /// Whether `chores` may hold something.
+    has_chores: AtomicBool,
+    chores: Mutex<VecDeque<Box<dyn Chore>>>,
+}
+
+/// Tokens are addresses of thread-locals, so neither of these is one.
+const OVER: usize = 0;
+const EVERY_THREAD: usize = 1;
+/// How many chores one call takes up.
+const CHORES_PER_CALL: usize = 16;
+
+/// Identifies the running thread: the address of a thread-local, which costs less than a `ThreadId`.
+#[inline(always)]
+fn token() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here) as usize)
+}
+
+/// Permission to call MPI, until it is dropped.
+pub(super) struct Turn<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Turn<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(busy) = self.0 {
+            busy.store(false, Ordering::Release);
+        }
+    }
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+impl Runtime {
+    /// The runtime of this process, made on first use: MPI is initialised at most once in a process. The calling thread
+    /// is the one that may call where only one may.
+    pub(super) fn of_process(library: &'static Library, level: ThreadLevel) -> Result<&'static Self> {
+        let max_count = super::count::max_count()?;
+        let runtime = RUNTIME.get_or_init(|| Runtime {
+            library,
+            level,
+            max_count,
+            large_counts: library.supports_large_counts(),
+            owner: AtomicUsize::new(if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD }),
+            busy: AtomicBool::new(false),
+            has_chores: AtomicBool::new(false),
+            chores: Mutex::default(),
+        });
+        if !std::ptr::eq(runtime.library, library) {
+            return Err(Error::new(
+                "run",
+                ErrorKind::Unsupported(format!(
+                    "this process already uses {}, and cannot use {} as well",
+                    runtime.library.name(),
+                    library.name()
+                )),
+            ));
+        }
+        Ok(runtime)
+    }
+
+    /// The beginning of every call.
+    #[inline(always)]
+    pub(super) fn enter(&self, operation: &'static str) -> Result<Turn<'_>> {
+        if self.owner.load(Ordering::Relaxed) == token() && !self.has_chores.load(Ordering::Relaxed) {
+            return Ok(Turn(None));
+        }
+        self.enter_slowly(operation)
+    }
+
+    #[inline(never)]
+    fn enter_slowly(&self, operation: &'static str) -> Result<Turn<'_>> {
+        let turn = self.try_turn().map_err(|why| Error::new(operation, ErrorKind::Unsupported(why)))?;
+        if self.has_chores.load(Ordering::Acquire) {
+            self.do_chores(CHORES_PER_CALL);
+        }
+        Ok(turn)
+    }
+
+    /// A turn without chores, for `Drop` and for chores themselves; the error says what forbids it.
+    pub(super) fn try_turn(&self) -> Result<Turn<'_>, String> {
+        match self.owner.load(Ordering::Acquire) {
+            OVER => Err(format!("{} is finalised: its communicators ended with it", self.library.name())),
+            EVERY_THREAD if self.level == ThreadLevel::Multiple => Ok(Turn(None)),
+            EVERY_THREAD => match self.busy.swap(true, Ordering::Acquire) {
+                false => Ok(Turn(Some(&self.busy))),
+                true => {
+                    Err("another thread of this rank is inside a call, which thread level serialized forbids; set \
+                             PARHELION_THREAD_LEVEL=multiple"
+                        .to_owned())
+                }
+            },
+            owner if owner == token() => Ok(Turn(None)),
+            _ => Err(format!(
+                "only the thread that started this rank may communicate at thread level {}; set \
+                 PARHELION_THREAD_LEVEL=multiple",
+                self.level
+            )),
+        }
+    }
+
+    /// Leaves `chore` to later calls. What it holds lives until it is done, or for ever.
+    pub(super) fn leave(&self, chore: Box<dyn Chore>) {
+        let mut chores = self.lock();
+        chores.push_back(chore);
+        self.has_chores.store(true, Ordering::Release);
+    }
+
+    fn do_chores(&self, most: usize) {
+        for _ in 0..most.min(self.lock().len()) {
+            let Some(mut chore) = self.lock().pop_front() else { break };
+            // Not under the lock: a chore that ends may drop a communicator, which may leave a chore.
+            if !chore.attempt() {
+                self.lock().push_back(chore);
+            }
+        }
+        let chores = self.lock();
+        self.has_chores.store(!chores.is_empty(), Ordering::Release);
+    }
+
+    /// Works on the chores until all are done or `limit` has passed: whether all are done.
+    pub(super) fn drain(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = self.lock().len();
+            if left == 0 {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.do_chores(left);
+            std::thread::yield_now();
+        }
+    }
+
+    /// No call is let in from now on.
+    pub(super) fn close(&self) {
+        self.owner.store(OVER, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Chore>>> {
+        self.chores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waiting by asking again and again: spins briefly, then gives the core away between questions.
+pub(super) struct Backoff {
+    asked: u32,
+    deadline: Option<(Instant, Duration)>,
+}
+
+impl Backoff {
+    /// For a wait of at most `limit`.
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        Backoff { asked: 0, deadline: limit.map(|limit| (Instant::now() + limit, limit)) }
+    }
+
+    /// Between two questions.
+    ///
+    /// # Errors
+    /// The time is up.
+    pub(super) fn pause(&mut self, operation: &'static str) -> Result<()> {
+        /// Each question already costs the library's own polling, so that few are enough before a yield.
+        const SPINS: u32 = 100;
+        self.asked = self.asked.saturating_add(1);
+        if self.asked > SPINS {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+        match self.deadline {
+            Some((deadline, limit)) if Instant::now() >= deadline => {
+                Err(Error::new(operation, ErrorKind::Timeout(limit)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The [`Transport`] of MPI: point-to-point, probes, and the making of communicators.
+//!
+//! Without a timeout, blocking calls are the library's blocking calls. With one, they are started and asked for until
+//! the deadline. A receive that is late is cancelled. A send cannot be (MPI section 3.8.4), so with a timeout every send
+//! goes out from a copy, which stays behind if the time is up.
+
+use std::ffi::{c_int, c_void};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use mpi_abi::{Comm as RawComm, Datatype, Library, Request, Status as RawStatus};
+
+use super::collective;
+use super::comm::{Comm, In};
+use super::count::Span;
+use super::failure;
+use super::matched::Taken;
+use super::request::{Message, Raw};
+use super::runtime::{Backoff, Runtime};
+use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
+use crate::config::{BackendKind, Config, ThreadLevel};
+use crate::error::{Error, ErrorKind, Result};
+use crate::status::{Source, Status, TagSelector};
+
+/// A communicator under MPI. The fields beside `comm` are what a small message needs, without a detour.
+pub(super) struct MpiTransport {
+    runtime: &'static Runtime,
+    library: &'static Library,
+    raw: RawComm,
+    byte: Datatype,
+    /// Messages of fewer bytes take the direct path; 0 with a timeout.
+    direct_below: usize,
+    comm: Arc<Comm>,
+}
+
+impl MpiTransport {
+    pub(super) fn new(comm: Arc<Comm>) -> Self {
+        let runtime = comm.runtime;
+        let library = runtime.library;
+        MpiTransport {
+            runtime,
+            library,
+            raw: comm.raw,
+            byte: library.constants().byte,
+            direct_below: if comm.timeout().is_none() { runtime.max_count + 1 } else { 0 },
+            comm,
+        }
+    }
+
+    fn adopt(&self, raw: RawComm, name: &str, operation: &'static str) -> Result<Box<dyn Transport>> {
+        let comm = Comm::adopt(self.runtime, raw, self.comm.config.clone(), name).of(operation)?;
+        Ok(Box::new(MpiTransport::new(comm)))
+    }
+
+    #[inline]
+    fn source(&self, source: Source) -> c_int {
+        match source {
+            Source::Rank(rank) => rank as c_int,
+            Source::Any => self.library.constants().any_source,
+        }
+    }
+
+    #[inline]
+    fn tag(&self, tag: TagSelector) -> c_int {
+        match tag {
+            TagSelector::Tag(tag) => tag as c_int,
+            TagSelector::Any => self.library.constants().any_tag,
+        }
+    }
+
+    /// The send that is not small and without a timeout.
+    ///
+    /// # Safety
+    /// As [`Transport::send`].
+    #[inline(never)]
+    unsafe fn send_slowly(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
+        // SAFETY: the caller's buffer lasts until this returns, and `start_send` copies it if there is a timeout;
+        // without one `wait_or_withdraw` waits for the end.
+        let message = unsafe { self.start_send(buf, len, dest, tag, mode) }?;
+        message.named("send").wait_or_withdraw().map(|_| ())
+    }
+
+    /// # Safety
+    /// As [`Transport::isend`].
+    unsafe fn start_send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<Message> {
+        let copy = self.comm.timeout().map(|_| {
+            // SAFETY: the caller's promise.
+            unsafe { std::slice::from_raw_parts(buf, len) }.to_vec()
+        });
+        let from = copy.as_ref().map_or(buf, |copy| copy.as_ptr()).cast::<c_void>();
+        let (to, tag_number) = (dest as c_int, tag as c_int);
+        let (library, comm) = (self.library, self.raw);
+        let mut request = library.constants().request_null;
+        let started = Span::new(self.runtime, len).and_then(|span| {
+            // SAFETY: `from` is readable until the request has completed: the copy goes with the message, and the
+            // caller vouches for its own buffer.
+            let started = unsafe {
+                match (span, mode) {
+                    (Span::Large(n), SendMode::Standard) => {
+                        library.isend_c(from, n, self.byte, to, tag_number, comm, &mut request)
+                    }
+                    (Span::Large(n), SendMode::Synchronous) => {
+                        library.issend_c(from, n, self.byte, to, tag_number, comm, &mut request)
+                    }
+                    (span, mode) => {
+                        let (n, datatype) = span.arguments(library);
+                        match mode {
+                            SendMode::Standard => library.isend(from, n, datatype, to, tag_number, comm, &mut request),
+                            SendMode::Synchronous => {
+                                library.issend(from, n, datatype, to, tag_number, comm, &mut request)
+                            }
+                        }
+                    }
+                }
+            };
+            span.release(library);
+            started
+        });
+        started.map_err(|e| failure::locate(failure::error("send", e), Source::Rank(dest), TagSelector::Tag(tag)))?;
+        Ok(Message::send(Raw { comm: self.comm.clone(), request, is_receive: false }, dest, tag, copy))
+    }
+
+    /// # Safety
+    /// As [`Transport::irecv`].
+    unsafe fn start_recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Message> {
+        // SAFETY: the caller's promise.
+        let request = unsafe { start_recv(self.runtime, buf, len, self.source(source), self.tag(tag), self.raw) };
+        let request = request.map_err(|e| failure::locate(failure::error("recv", e), source, tag))?;
+        Ok(Message::receive(Raw { comm: self.comm.clone(), request, is_receive: true }, source, tag, len))
+    }
+
+    fn message_error(&self, operation: &'static str, e: mpi_abi::Error, source: Source, tag: TagSelector) -> Error {
+        failure::message_error(operation, e, self.library, source, tag, 0, &RawStatus::default())
+    }
+
+    /// Asks `question` until it answers, once if it may not block.
+    fn ask<T>(
+        &self,
+        operation: &'static str,
+        block: bool,
+        mut question: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut backoff = Backoff::new(self.comm.timeout());
+        loop {
+            match question()? {
+                None if block => backoff.pause(operation)?,
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// With a timeout, makes sure that all ranks are there before a call of the library that knows none.
+    fn meet(&self, operation: &'static str) -> Result<()> {
+        match self.comm.timeout() {
+            Some(_) => collective::meet(&self.comm, operation),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts a receive of up to `len` bytes.
+///
+/// # Safety
+/// `buf` is writable for `len` bytes, and not otherwise used, until the request has completed. A turn is held.
+pub(super) unsafe fn start_recv(
+    runtime: &Runtime,
+    buf: *mut u8,
+    len: usize,
+    source: c_int,
+    tag: c_int,
+    comm: RawComm,
+) -> Result<Request, mpi_abi::Error> {
+    let library = runtime.library;
+    let mut request = library.constants().request_null;
+    let span = Span::new(runtime, len)?;
+    // SAFETY: the caller's promise.
+    let started = unsafe {
+        match span {
+            Span::Large(n) => library.irecv_c(buf.cast(), n, library.constants().byte, source, tag, comm, &mut request),
+            span => {
+                let (n, datatype) = span.arguments(library);
+                library.irecv(buf.cast(), n, datatype, source, tag, comm, &mut request)
+            }
+        }
+    };
+    span.release(library);
+    started.map(|()| request)
+}
+
+impl Transport for MpiTransport {
+    fn backend(&self) -> BackendKind {
+        BackendKind::Mpi
+    }
+
+    fn library(&self) -> Option<String> {
+        Some(super::info::library_name(self.library))
+    }
+
+    fn config(&self) -> &Config {
+        &self.comm.config
+    }
+
+    fn thread_level(&self) -> ThreadLevel {
+        self.runtime.level
+    }
+
+    fn name(&self) -> &str {
+        &self.comm.name
+    }
+
+    fn rank(&self) -> usize {
+        self.comm.rank
+    }
+
+    fn size(&self) -> usize {
+        self.comm.size
+    }
+
+    fn max_tag(&self) -> u32 {
+        self.comm.max_tag
+    }
+
+    unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
+        let _turn = self.runtime.enter("send")?;
+        if len >= self.direct_below {
+            // SAFETY: the caller's promise.
+            return unsafe { self.send_slowly(buf, len, dest, tag, mode) };
+        }
+        let (buf, n, to, tag_number) = (buf.cast(), len as c_int, dest as c_int, tag as c_int);
+        // SAFETY: the buffer is readable during the call.
+        let sent = unsafe {
+            match mode {
+                SendMode::Standard => self.library.send(buf, n, self.byte, to, tag_number, self.raw),
+                SendMode::Synchronous => self.library.ssend(buf, n, self.byte, to, tag_number, self.raw),
+            }
+        };
+        sent.map_err(|e| self.message_error("send", e, Source::Rank(dest), TagSelector::Tag(tag)))
+    }
+
+    unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
+        let _turn = self.runtime.enter("recv")?;
+        if len >= self.direct_below {
+            // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
+            return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
+        }
+        let mut status = RawStatus::default();
+        let (from, with) = (self.source(source), self.tag(tag));
+        // SAFETY: the buffer is writable during the call.
+        let received =
+            unsafe { self.library.recv(buf.cast(), len as c_int, self.byte, from, with, self.raw, &mut status) };
+        received
+            .and_then(|()| failure::status(self.library, &status))
+            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))
+    }
+
+    unsafe fn isend(
+        &self,
+        buf: *const u8,
+        len: usize,
+        dest: usize,
+        tag: u32,
+        mode: SendMode,
+    ) -> Result<Box<dyn Pending>> {
+        let _turn = self.runtime.enter("isend")?;
+        // SAFETY: the caller's promise.
+        Ok(Box::new(unsafe { self.start_send(buf, len, dest, tag, mode) }?))
+    }
+
+    unsafe fn irecv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Box<dyn Pending>> {
+        let _turn = self.runtime.enter("irecv")?;
+        // SAFETY: the caller's promise.
+        Ok(Box::new(unsafe { self.start_recv(buf, len, source, tag) }?))
+    }
+
+    fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>> {
+        let _turn = self.runtime.enter("probe")?;
+        let (from, with) = (self.source(source), self.tag(tag));
+        let mut status = RawStatus::default();
+        let direct = block && self.comm.timeout().is_none();
+        self.ask("probe", block, || {
+            let mut flag = c_int::from(direct);
+            // SAFETY: the places are valid.
+            let asked = unsafe {
+                if direct {
+                    self.library.probe(from, with, self.raw, &mut status)
+                } else {
+                    self.library.iprobe(from, with, self.raw, &mut flag, &mut status)
+                }
+            };
+            asked
+                .and_then(|()| if flag == 0 { Ok(None) } else { failure::status(self.library, &status).map(Some) })
+                .map_err(|e| self.message_error("probe", e, source, tag))
+        })
+        .map_err(|e| failure::locate(e, source, tag))
+    }
+
+    fn matched_probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Box<dyn Matched>>> {
+        let _turn = self.runtime.enter("probe_message")?;
+        let (from, with) = (self.source(source), self.tag(tag));
+        let mut status = RawStatus::default();
+        let direct = block && self.comm.timeout().is_none();
+        self.ask("probe_message", block, || {
+            let mut flag = c_int::from(direct);
+            let mut message = self.library.constants().message_null;
+            // SAFETY: the places are valid.
+            let asked = unsafe {
+                if direct {
+                    self.library.mprobe(from, with, self.raw, &mut message, &mut status)
+                } else {
+                    self.library.improbe(from, with, self.raw, &mut flag, &mut message, &mut status)
+                }
+            };
+            let taken = asked.and_then(|()| {
+                if flag == 0 {
+                    return Ok(None);
+                }
+                let status = failure::status(self.library, &status)?;
+                Ok(Some(Box::new(Taken::new(self.comm.clone(), message, status)) as Box<dyn Matched>))
+            });
+            taken.map_err(|e| self.message_error("probe_message", e, source, tag))
+        })
+        .map_err(|e| failure::locate(e, source, tag))
+    }
+
+    unsafe fn collective(&self, call: &Collective<'_>) -> Result<()> {
+        let _turn = self.runtime.enter(call.kind.name())?;
+        // SAFETY: the caller's promise.
+        unsafe { collective::carry_out(&self.comm, call) }
+    }
+
+    unsafe fn start_collective(&self, call: &Collective<'static>) -> Result<Box<dyn Pending>> {
+        let _turn = self.runtime.enter(call.kind.name())?;
+        // SAFETY: the caller's promise.
+        unsafe { collective::start(&self.comm, call) }
+    }
+
+    fn wait_any(&self, pending: &mut [&mut dyn Pending]) -> Result<(usize, Result<Status>)> {
+        // Each `test` takes its own turn; what forbids one should not look like the first request's failure.
+        drop(self.runtime.enter("wait_any")?);
+        let mut backoff = Backoff::new(self.comm.timeout());
+        loop {
+            for (index, pending) in pending.iter_mut().enumerate() {
+                if let Some(result) = pending.test().transpose() {
+                    return Ok((index, result));
+                }
+            }
+            backoff.pause("wait_any")?;
+        }
+    }
+
+    fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {
+        let _turn = self.runtime.enter("dup")?;
+        self.meet("dup")?;
+        let mut made = self.library.constants().comm_null;
+        // SAFETY: the communicator is live; every rank calls this, or the caller has broken the contract of `dup`.
+        unsafe { self.library.comm_dup(self.raw, &mut made) }.of("dup")?;
+        self.adopt(made, name, "dup")
+    }
+
+    fn split(&self, color: Option<u32>, key: i64, name: &str) -> Result<Option<Box<dyn Transport>>> {
+        let _turn = self.runtime.enter("split")?;
+        let c = self.library.constants();
+        // MPI's colours and keys are ints; their place in the order of all ranks' is all that matters.
+        let all = collective::all_gather_words(
+            &self.comm,
+            "split",
+            [u64::from(color.is_some()), u64::from(color.unwrap_or(0)), key as u64],
+        )?;
+        let mut colors: Vec<u64> = all.iter().map(|w| w[1]).collect();
+        colors.sort_unstable();
+        colors.dedup();
+        let mut order: Vec<(i64, usize)> = all.iter().enumerate().map(|(rank, w)| (w[2] as i64, rank)).collect();
+        order.sort_unstable();
+        let place = order.iter().position(|&(_, rank)| rank == self.comm.rank).unwrap_or(0);
+        let color_number = match color {
+            Some(color) => colors.binary_search(&u64::from(color)).unwrap_or(0) as c_int,
+            None => c.undefined,
+        };
+        let mut made = c.comm_null;
+        // SAFETY: as in `dup`.
+        unsafe { self.library.comm_split(self.raw, color_number, place as c_int, &mut made) }.of("split")?;
+        if made == c.comm_null {
+            return Ok(None);
+        }
+        self.adopt(made, name, "split").map(Some)
+    }
+
+    fn split_shared(&self, name: &str) -> Result<Box<dyn Transport>> {
+        let _turn = self.runtime.enter("split_shared")?;
+        self.meet("split_shared")?;
+        let c = self.library.constants();
+        let mut made = c.comm_null;
+        let key = self.comm.rank as c_int;
+        // SAFETY: as in `dup`.
+        unsafe { self.library.comm_split_type(self.raw, c.comm_type_shared, key, c.info_null, &mut made) }
+            .of("split_shared")?;
+        self.adopt(made, name, "split_shared")
+    }
+
+    fn subgroup(&self, name: &str, ranks: &[usize]) -> Result<Box<dyn Transport>> {
+        let _turn = self.runtime.enter("group")?;
+        let library = self.library;
+        let c = library.constants();
+        let members: Vec<c_int> = ranks.iter().map(|&rank| rank as c_int).collect();
+        let (mut all, mut group, mut made) = (c.group_null, c.group_null, c.comm_null);
+        // SAFETY: the communicator is live, the array has as many ranks as is said, and the groups made here are
+        // freed here.
+        unsafe {
+            library.comm_group(self.raw, &mut all).of("group")?;
+            let grouped = library.group_incl(all, members.len() as c_int, members.as_ptr(), &mut group);
+            let created =
+                grouped.and_then(|()| library.comm_create_group(self.raw, group, self.group_tag(name), &mut made));
+            if group != c.group_null {
+                library.group_free(&mut group).of("group")?;
+            }
+            library.group_free(&mut all).of("group")?;
+            created.of("group")?;
+        }
+        if made == c.comm_null {
+            let text = format!("group {name:?}: the library gave this rank no communicator");
+            return Err(Error::new("group", ErrorKind::Library(text)));
+        }
+        self.adopt(made, name, "group")
+    }
+}
+
+impl MpiTransport {
+    /// Groups made at once are told apart by tags. The standard's default hasher is the same in every process of one
+    /// program, and 15 bits fit any library's tags.
+    fn group_tag(&self, name: &str) -> c_int {
+        #[allow(deprecated, reason = "the point is that it has no per-process key")]
+        let mut hasher = std::hash::SipHasher::new();
+        name.hash(&mut hasher);
+        (hasher.finish() & 0x7fff) as c_int
+    }
+}

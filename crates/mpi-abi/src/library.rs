@@ -188,16 +188,17 @@ impl Library {
 
     /// Whether it says that it takes device pointers; `None` when it cannot be asked.
     ///
-    /// MPICH before 4 dies when asked; Intel's was never measured; the standard ABI has no such question.
+    /// MPICH before 4 dies when asked, and later ones die when asked while MPI is not active; Intel's was never
+    /// measured; the standard ABI has no such question.
     #[must_use]
     pub fn cuda_aware(&self) -> Option<bool> {
         let safe = match self.version.vendor {
             Vendor::OpenMpi => true,
-            Vendor::Mpich => self.family == Family::Mpich && self.version.major >= 4,
+            Vendor::Mpich => self.family == Family::Mpich && self.version.major >= 4 && self.is_active(),
             Vendor::Intel | Vendor::Other => false,
         };
         let query = self.special.query_cuda.filter(|_| safe)?;
-        // SAFETY: `int MPIX_Query_cuda_support(void)` in the libraries let through above; callable at any time.
+        // SAFETY: `int MPIX_Query_cuda_support(void)` in the libraries let through above, which may be called now.
         Some(unsafe { query() } == 1)
     }
 

@@ -27,12 +27,14 @@
 //! - [`collective`]: the collectives, blocking and not.
 //! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
 //! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
+//! - [`conformance`]: the suite that every backend passes.
 //! - `backend`: the contract of a backend, and the backends.
 
 mod backend;
 pub mod collective;
 pub mod communicator;
 pub mod config;
+pub mod conformance;
 pub mod element;
 pub mod error;
 pub mod op;

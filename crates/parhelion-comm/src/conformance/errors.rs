@@ -161,6 +161,7 @@ fn bad_ranks(c: &Communicator) -> Outcome {
     }
     c.barrier()?;
     ensure(c.try_probe(Any, Any)?.is_none(), "a refused call sent a message")?;
+    c.barrier()?;
     still_works(c)
 }
 

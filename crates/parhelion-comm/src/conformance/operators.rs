@@ -59,6 +59,10 @@ macro_rules! integers {
             }
 
             fn model(op: Op, values: &[Self]) -> Option<Self> {
+                if let [only] = values {
+                    // Nothing was combined, so nothing became 0 or 1.
+                    return (!matches!(op, Op::MinLoc | Op::MaxLoc)).then_some(*only);
+                }
                 let truth = |x: &&$t| **x != 0;
                 let all = || values.iter().copied();
                 Some(match op {

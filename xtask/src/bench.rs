@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         Some(sources) => build_peers(sources, &libraries)?,
         None => println!("   the C peers are not measured: ../shared/peers does not exist"),
     }
+    warn_if_busy();
     let rounds = if options.quick { 2 } else { 5 };
     let mut bench = Bench { quick: options.quick, ours, all: Measurements::default(), failures: Vec::new() };
     for round in 1..=rounds {
@@ -88,8 +89,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some(solve) = &solve {
         println!("{}", solve.sentence());
     }
-    println!("\n{}", if missed.is_empty() { "Every target is reached." } else { "Targets missed:" });
-    missed.iter().chain(&failures).for_each(|line| println!("  {line}"));
+    print_list("Targets missed", &missed);
+    print_list("Failed", &failures);
     if let Some(file) = &options.markdown {
         let heading = format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks.\n\n", machine());
         let tables: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
@@ -97,6 +98,19 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         insert(file, &format!("{heading}{}{closing}", tables.join("\n")))?;
     }
     Ok(failures.is_empty())
+}
+
+fn print_list(heading: &str, lines: &[String]) {
+    println!("\n{heading}: {}", if lines.is_empty() { "none" } else { "" });
+    lines.iter().for_each(|line| println!("  {line}"));
+}
+
+/// A word of warning where other programs compete for the cores: a spinning rank that loses its core loses milliseconds.
+fn warn_if_busy() {
+    let load = fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    if let Some(load) = load.filter(|load| *load > 0.5) {
+        println!("   the load of this machine is {load} before the start: the numbers say little unless it falls");
+    }
 }
 
 /// What is measured with, and what came out so far.
@@ -141,8 +155,11 @@ impl Bench<'_> {
             Ok(0) => "it printed no measurement".into(),
             Ok(_) => return Ok(()),
         };
-        println!("   FAILED {what}, {side:?}: {failure}\n{}", ran.tail(10));
-        self.failures.push(format!("{what}, {side:?}: {failure}"));
+        let failure = format!("{what}, {side}: {failure}");
+        println!("   FAILED {failure}\n{}", ran.tail(10));
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
         Ok(())
     }
 

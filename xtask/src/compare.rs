@@ -17,6 +17,16 @@ pub(crate) enum Side {
     Local,
 }
 
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Side::Peer(library) => write!(f, "the C peer on {library}"),
+            Side::Mpi(library) => write!(f, "Parhelion on {library}"),
+            Side::Local => f.write_str("Parhelion's local backend"),
+        }
+    }
+}
+
 /// What was measured: an operation and its size, in bytes or elements as the peers have it.
 type Case = (String, String);
 

@@ -1,0 +1,225 @@
+//! What can be said on the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use parhelion::{BackendKind, Config};
+
+use crate::error::{Error, Result};
+use crate::matrix::poisson;
+
+/// Ranks that talk: as threads with nothing installed, or under any MPI library.
+#[derive(Debug, Parser)]
+#[command(name = "parhelion", version, about, max_term_width = 100)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Solve a sparse linear system A x = b
+    Solve(SolveArgs),
+    /// Say which backends can be used here, and why not
+    Info(InfoArgs),
+    /// Measure an operation
+    Bench(BenchArgs),
+}
+
+/// How many ranks, and what carries their messages.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RankArgs {
+    /// Number of ranks: threads, or under an MPI launcher the world's size [default: the cores]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) ranks: Option<NonZeroUsize>,
+    /// What carries the messages [default: mpi under an MPI launcher, else local]
+    #[arg(long, value_name = "BACKEND", value_parser = ["local", "mpi"])]
+    pub(crate) backend: Option<String>,
+}
+
+impl RankArgs {
+    /// The environment's settings with those of the command line over them.
+    ///
+    /// # Errors
+    /// Settings that cannot be read, a backend that cannot be used, a number of ranks that the launcher contradicts.
+    pub(crate) fn config(&self, launcher: &mpi_abi::Launcher) -> Result<Config> {
+        let mut config = Config::from_env()?;
+        if let Some(backend) = &self.backend {
+            config = config.backend(backend.parse().map_err(Error::Input)?);
+        }
+        let kind = parhelion::run::choose(&config)?;
+        if let Some(ranks) = self.ranks.map(NonZeroUsize::get) {
+            check_ranks(ranks, kind, launcher)?;
+            config = config.ranks(ranks);
+        }
+        Ok(config)
+    }
+}
+
+/// Whether `-n ranks` agrees with what started this process.
+fn check_ranks(ranks: usize, kind: BackendKind, launcher: &mpi_abi::Launcher) -> Result<()> {
+    match (kind, launcher.size) {
+        (BackendKind::Mpi, Some(size)) if size != ranks => Err(Error::Input(format!(
+            "-n {ranks} contradicts {launcher}, which started {size}; leave -n away or give {size}"
+        ))),
+        (BackendKind::Mpi, None) if ranks != 1 => Err(Error::Input(format!(
+            "-n {ranks} with the mpi backend needs an MPI launcher: 'mpiexec -n {ranks} parhelion ...'"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Exit code: 0 converged, 1 not converged, 2 an error (one line on stderr says which).")]
+pub(crate) struct SolveArgs {
+    /// Matrix in Matrix Market form (coordinate; real, integer, pattern; general, symmetric, skew-symmetric)
+    #[arg(value_name = "MATRIX.mtx", required_unless_present = "pde", conflicts_with = "pde")]
+    pub(crate) matrix: Option<PathBuf>,
+    /// Use the 7-point Poisson operator on N x N x N cells instead of a file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(poisson::LARGEST)))]
+    pub(crate) pde: Option<u32>,
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
+    /// Iteration: cg for symmetric positive definite matrices, bicgstab for the others
+    #[arg(long, value_enum, default_value_t = Solver::Cg)]
+    pub(crate) solver: Solver,
+    /// Stop when |b - A x| <= TOLERANCE |b|
+    #[arg(long, default_value_t = 1e-8, value_parser = tolerance)]
+    pub(crate) tolerance: f64,
+    /// Stop after so many iterations [default: 10 per row, at least 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_iterations: Option<u64>,
+    /// Order of the rows before they are split into blocks
+    #[arg(long, value_enum, default_value_t = Order::Natural)]
+    pub(crate) order: Order,
+    /// Which rank owns which row: one part number a line, from 0, instead of balanced blocks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) partition: Option<PathBuf>,
+    /// Right-hand side: one number a line, or a Matrix Market array [default: A times ones]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rhs: Option<PathBuf>,
+    /// Write x, one number a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) solution: Option<PathBuf>,
+    /// Draw the residuals, and who sends how much to whom
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print one JSON object instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Solver {
+    /// Conjugate gradients
+    Cg,
+    /// Stabilised bi-conjugate gradients
+    Bicgstab,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Order {
+    /// As the file has them
+    Natural,
+    /// Reverse Cuthill-McKee: neighbours close together
+    Rcm,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        _ => Err("give a number between 0 and 1".into()),
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Initialise the MPI library and print what is known only then; `info` asks this of a child process
+    #[arg(long, hide = true)]
+    pub(crate) initialize: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Environment: B_TARGET_S (seconds of one sample, 0.005), B_SAMPLES (31), B_TOUCH_S (seconds of \
+                        a touch case, 0.3), B_TAG (the cfg of the JSON lines)."
+)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    pub(crate) operation: Operation,
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
+    /// Print one JSON object a line, as the C peers do
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Bind each rank to a core of its own
+    #[arg(long)]
+    pub(crate) pin: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Operation {
+    /// Half a round trip between ranks 0 and 1
+    Pingpong,
+    /// Both ways at once between neighbours
+    Exchange,
+    /// Sum of f64 at every rank
+    Allreduce,
+    /// From a root that changes
+    Broadcast,
+    /// One block from every rank at every rank
+    Allgather,
+    /// Sum of f64, one block for each rank
+    #[value(name = "reducescatter")]
+    ReduceScatter,
+    /// Nothing but waiting for each other
+    Barrier,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn one_of_matrix_and_pde_is_needed() {
+        let parse = |line: &str| Command::try_parse_from(line.split(' '));
+        assert!(parse("parhelion solve a.mtx").is_ok());
+        assert!(parse("parhelion solve --pde 8 -n 2").is_ok());
+        for line in [
+            "solve",
+            "solve a.mtx --pde 8",
+            "solve --pde 0",
+            "solve --pde 1626",
+            "solve a.mtx -n 0",
+            "solve a.mtx --tolerance nan",
+            "solve a.mtx --backend smoke",
+            "bench waltz",
+        ] {
+            assert!(parse(&format!("parhelion {line}")).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_ranks_must_be_the_launchers() {
+        let mut launcher = mpi_abi::Launcher::default();
+        let refusal = |ranks, kind, launcher: &_| check_ranks(ranks, kind, launcher).unwrap_err().to_string();
+        assert!(check_ranks(3, BackendKind::Local, &launcher).is_ok());
+        assert!(refusal(3, BackendKind::Mpi, &launcher).contains("mpiexec -n 3"));
+        launcher.size = Some(2);
+        assert!(check_ranks(2, BackendKind::Mpi, &launcher).is_ok());
+        assert!(refusal(3, BackendKind::Mpi, &launcher).contains("-n 3 contradicts"));
+        assert!(check_ranks(3, BackendKind::Local, &launcher).is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! The one way to fail, and how ranks fail together.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parhelion::{Communicator, Op};
+
+use crate::text::TextError;
+
+/// A result whose error is [`Error`].
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A place in a file that is wrong.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line { path: PathBuf, line: u64, reason: String },
+    /// A file as a whole.
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Input(String),
+    /// The ranks could not talk.
+    #[error(transparent)]
+    Communication(#[from] parhelion::Error),
+    /// Another rank says what is wrong; this one has nothing to add.
+    #[error("another rank failed")]
+    SaidElsewhere,
+}
+
+impl Error {
+    pub(crate) fn file(path: &Path, reason: impl ToString) -> Self {
+        Self::File { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    /// An error of reading or writing, as `cannot read: No such file or directory`.
+    pub(crate) fn io(path: &Path, verb: &str, error: &io::Error) -> Self {
+        let text = error.to_string();
+        // The number in `(os error 2)` helps nobody.
+        let text = text.split(" (os error").next().unwrap_or_default();
+        Self::file(path, format!("cannot {verb}: {text}"))
+    }
+
+    pub(crate) fn text(path: &Path, error: TextError) -> Self {
+        match error {
+            TextError::Wrong { line, reason } => Self::Line { path: path.to_owned(), line, reason },
+            TextError::Io(error) => Self::io(path, "read", &error),
+        }
+    }
+
+    /// The message on one line, whatever names and texts it carries; a list of a deadlock keeps its lines.
+    pub(crate) fn one_line(&self) -> String {
+        let text = self.to_string();
+        if matches!(self, Self::Communication(_)) {
+            return text;
+        }
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    }
+}
+
+/// Makes the failure of one rank the failure of all, so that none waits for one that gave up.
+///
+/// Collective. The lowest failing rank's message comes out at rank 0, and [`Error::SaidElsewhere`] at the others.
+///
+/// # Errors
+/// Any rank's `mine`; what communication meets. A `mine` that is itself a failure of communication is returned at once, as
+/// there is no point in talking about it.
+pub(crate) fn agree<T>(world: &Communicator, mine: Result<T>) -> Result<T> {
+    if let Err(Error::Communication(_)) = mine {
+        return mine;
+    }
+    let (rank, size) = (world.rank() as u64, world.size() as u64);
+    let mut first = [if mine.is_err() { rank } else { size }];
+    world.all_reduce_in_place(&mut first, Op::Min)?;
+    if first[0] == size {
+        return mine;
+    }
+    let message = mine.err().map(|error| error.to_string().into_bytes());
+    let message = world.broadcast_vec(message, first[0] as usize)?;
+    match world.rank() {
+        0 => Err(Error::Input(String::from_utf8_lossy(&message).into_owned())),
+        _ => Err(Error::SaidElsewhere),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let error = Error::file(Path::new("a\nb"), "cannot\tread");
+        assert_eq!(error.one_line(), r"a\nb: cannot\tread");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_without_numbers() {
+        let missing = std::fs::File::open("/nowhere").unwrap_err();
+        assert_eq!(
+            Error::io(Path::new("/nowhere"), "read", &missing).to_string(),
+            "/nowhere: cannot read: No such file or directory"
+        );
+    }
+}

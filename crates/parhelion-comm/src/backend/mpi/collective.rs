@@ -10,6 +10,15 @@
 //! "Native" is `native`, "messages" is `exchange` and `combine`. After its check a non-blocking collective may
 //! not use the library's functions: they would be called in another order at each rank.
 //!
+//! # Progress
+//!
+//! An operation in flight must go on while its ranks are inside any call. What is under way inside MPI does. A job with steps
+//! of its own is a chore of the runtime, with which every waiting call goes on, except one that waits in a blocking
+//! collective of the library. There it is safe, too, once all ranks have come that far, and that is what the check before
+//! it makes sure of. Without checks, jobs with steps are avoided: a non-blocking reduction by messages collects all
+//! inputs at once, unless they take more than [`combine::FLAT_BYTES`]; such a large one may have to wait
+//! until the blocking collectives that ranks have entered are over.
+//!
 //! A blocking collective whose time is up must let go of the caller's memory, and MPI cannot cancel a collective. So with a
 //! timeout it works on copies, which stay behind with the job; a reduction by messages works on memory of its own anyway,
 //! and is dropped, since its operator may be borrowed.
@@ -17,10 +26,10 @@
 use std::sync::Arc;
 
 use super::check::check;
-use super::combine::reduction;
+use super::combine;
 use super::comm::{Comm, In};
 use super::exchange;
-use super::job::{self, Fault, InFlight, Job, Leftover, Outcome, Started};
+use super::job::{self, Fault, InFlight, Job, Leftover, Outcome, Shared, Started};
 use super::lane::{Lane, Place, Scratch};
 use super::native::{self, Issued};
 use super::request::Raw;
@@ -135,13 +144,13 @@ pub(super) unsafe fn carry_out(comm: &Arc<Comm>, call: &Collective<'_>) -> Resul
 /// As [`carry_out`].
 #[inline(never)]
 unsafe fn carry_out_as_job(comm: &Arc<Comm>, mut call: Call) -> Result<()> {
-    let (operation, limit) = (call.kind.name(), comm.timeout());
+    let operation = call.kind.name();
     let native = native::is_native(comm, &call);
     let lane = Lane::open(comm, operation);
-    if limit.is_none() || (call.kernel.is_some() && !native) {
+    if comm.timeout().is_none() || (call.kernel.is_some() && !native) {
         // SAFETY: without a limit the job is done when this returns; the dropped one has used its own memory.
         let job: Job = Box::pin(unsafe { stages(lane, call, native, false) });
-        return job::block_on(job, operation, limit, drop);
+        return job::block_on(job, comm, operation, drop);
     }
 
     // Copies, which outlive the call if they must.
@@ -172,7 +181,9 @@ unsafe fn carry_out_as_job(comm: &Arc<Comm>, mut call: Call) -> Result<()> {
     // SAFETY: the job is done when this returns, or goes with `keep`. A kernel here is built in and borrows nothing.
     let job: Job = Box::pin(unsafe { stages(lane, call, native, false) });
     let runtime = comm.runtime;
-    job::block_on(job, operation, limit, |job| runtime.leave(Box::new(Leftover { job, keep })))?;
+    job::block_on(job, comm, operation, |job| {
+        runtime.leave(Box::new(Leftover { job: Shared::new(job), keep: Some(keep) }));
+    })?;
     if !result.is_null() {
         // SAFETY: as above; what no rank wrote is as it was.
         unsafe { std::ptr::copy_nonoverlapping(recv.ptr(), result, recv_len * size) };
@@ -190,9 +201,11 @@ pub(super) unsafe fn start(comm: &Arc<Comm>, call: &Collective<'static>) -> Resu
     let operation = call.kind.name();
     let native = !comm.config.checks && native::is_native(comm, &call);
     let lane = Lane::open(comm, operation);
+    // Of what is not native, without checks only a large reduction is more than messages that are all under way at once.
+    let steps = comm.config.checks || !native && call.kernel.is_some() && !combine::is_flat(&lane, &call);
     // SAFETY: as above.
     let job: Job = Box::pin(unsafe { stages(lane, call, native, true) });
-    Ok(Box::new(Started::new(comm, operation, job)))
+    Ok(Box::new(Started::new(comm, operation, job, steps)))
 }
 
 /// The whole of a collective, as a job.
@@ -211,7 +224,10 @@ async unsafe fn stages(lane: Lane, call: Call, native: bool, nonblocking: bool) 
         // SAFETY: the caller's promise.
         unsafe { natively(&comm, &call) }.await
     } else if call.kernel.is_some() {
-        reduction(&lane, &call).await
+        match nonblocking && combine::is_flat(&lane, &call) {
+            true => combine::flat(&lane, &call).await,
+            false => combine::in_steps(&lane, &call).await,
+        }
     } else {
         Ok(movement(&lane, &call).await?)
     }
@@ -289,7 +305,7 @@ async fn movement(lane: &Lane, call: &Call) -> Result<()> {
 pub(super) fn meet(comm: &Arc<Comm>, operation: &'static str) -> Result<()> {
     let lane = Lane::open(comm, operation);
     let job = Box::pin(async move { exchange::barrier(&lane).await.map_err(Fault::from) });
-    job::block_on(job, operation, comm.timeout(), drop)
+    job::block_on(job, comm, operation, drop)
 }
 
 /// The words of every rank, in rank order.
@@ -300,6 +316,6 @@ pub(super) fn all_gather_words<const N: usize>(
 ) -> Result<Vec<[u64; N]>> {
     let lane = Lane::open(comm, operation);
     let job = Box::pin(async move { exchange::all_gather_words(&lane, &words).await.map_err(Fault::from) });
-    let all = job::block_on(job, operation, comm.timeout(), drop)?;
+    let all = job::block_on(job, comm, operation, drop)?;
     Ok(all.chunks_exact(N).map(|w| w.try_into().expect("chunks of N")).collect())
 }

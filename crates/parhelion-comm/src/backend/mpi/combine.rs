@@ -1,9 +1,9 @@
 //! Reductions as messages of a lane, for operators that MPI does not know: closures, located values, 16-bit floats.
 //!
-//! Elements are combined in rank order, and one rank's combination is what all get, so that all have the same bits. The
-//! operator runs on memory of the job alone.
+//! Elements are combined in rank order, and all ranks get one rank's combination, or each makes the same one, so that all
+//! have the same bits. The operator runs on memory of the job alone.
 //!
-//! An operator may panic. Then the rank goes on with a *poisoned* part, which every rank downstream passes on instead
+//! An operator may panic. In steps, the rank then goes on with a *poisoned* part, which every rank downstream passes on instead
 //! of data, so that nobody waits for it; the panic goes on when the job is done, and the others get an error that names
 //! the rank.
 
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::collective::Call;
 use super::comm::In;
+use super::exchange;
 use super::job::{Fault, Outcome, all};
 use super::lane::{Lane, Place, Scratch};
 use crate::backend::{CollectiveKind as Kind, Counts};
@@ -40,19 +41,91 @@ struct Combine<'a> {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// Carries out the reduction `call`, which has a kernel and whose parts are valid until the job is done.
-pub(super) async fn reduction(lane: &Lane, call: &Call) -> Outcome {
-    let kernel = call.kernel.expect("a reduction has an operator");
-    let (rank, size) = (lane.rank(), lane.size());
-    let (input, counts) = match call.send.is_null() {
-        true => (call.recv.cast_const(), call.recv_counts),
-        false => (call.send, call.send_counts),
-    };
-    let count = match (call.kind, counts) {
-        (Kind::ReduceScatter, Counts::Same(block)) => block * size,
+/// The inputs of one reduction that are collected at once in [`flat`].
+pub(super) const FLAT_BYTES: usize = 64 << 20;
+
+/// Whether [`flat`] is for this call, as every rank can tell.
+pub(super) fn is_flat(lane: &Lane, call: &Call) -> bool {
+    let bytes = input_count(lane, call).saturating_mul(call.element.size);
+    bytes.saturating_mul(lane.size()) <= FLAT_BYTES
+}
+
+/// Elements of this rank's input.
+fn input_count(lane: &Lane, call: &Call) -> usize {
+    let counts = if call.send.is_null() { call.recv_counts } else { call.send_counts };
+    match (call.kind, counts) {
+        (Kind::ReduceScatter, Counts::Same(block)) => block * lane.size(),
         (_, Counts::Same(count)) => count,
         (_, Counts::Each(counts)) => counts.iter().sum(),
+    }
+}
+
+/// Carries out the reduction `call` in one step: every rank gets all inputs that its result needs, and combines them
+/// itself, in the same order as all others. Its parts are valid until the job is done.
+pub(super) async fn flat(lane: &Lane, call: &Call) -> Outcome {
+    let kernel = call.kernel.expect("a reduction has an operator");
+    let (rank, size) = (lane.rank(), lane.size());
+    let width = kernel.element.size;
+    let count = input_count(lane, call);
+    let input = if call.send.is_null() { call.recv } else { call.send.cast_mut() };
+    // SAFETY: the parts are valid until the job is done; the input is only read.
+    let input = unsafe { Place::borrowed(input, count * width) };
+    // Which elements of its input a rank's result is made of, and from which ranks it needs them.
+    let block = |r: usize| match (call.kind, call.send_counts) {
+        (Kind::ReduceScatter, Counts::Same(block)) => (block * r, block),
+        (Kind::ReduceScatter, Counts::Each(counts)) => (counts[..r].iter().sum(), counts[r]),
+        _ => (0, count),
     };
+    let needs = |dest: usize, source: usize| match call.kind {
+        Kind::Reduce => dest == call.root,
+        Kind::Scan => source <= dest,
+        Kind::ExclusiveScan => source < dest,
+        _ => true,
+    };
+    let (start, len) = block(rank);
+    let mut combine = Combine { lane, kernel, count: len, bytes: len * width, panic: Mutex::default() };
+    let own = input.part(start * width, len * width);
+    let mut inputs: Vec<Option<Arc<Scratch>>> =
+        (0..size).map(|source| needs(rank, source).then(|| combine.empty())).collect();
+    let incoming: Vec<Option<Place>> =
+        inputs.iter().map(|scratch| scratch.as_ref().map(|s| Place::owned(s, len * width))).collect();
+    let outgoing: Vec<Option<Place>> = (0..size)
+        .map(|dest| {
+            let (start, len) = block(dest);
+            (needs(dest, rank) && dest != rank).then(|| input.part(start * width, len * width))
+        })
+        .collect();
+    if let Some(mine) = &incoming[rank] {
+        mine.copy_from(&own);
+    }
+    exchange::swap(lane, &outgoing, &incoming).await?;
+
+    let mut inputs = inputs.iter_mut().filter_map(|input| input.take()).map(Part::Data);
+    let Some(mut acc) = inputs.next() else { return Ok(()) };
+    for next in inputs {
+        acc = combine.fold(acc, next);
+    }
+    if let Part::Data(data) = &acc {
+        let ranks = match call.kind {
+            Kind::Scan => rank + 1,
+            Kind::ExclusiveScan => rank,
+            _ => size,
+        };
+        combine.finish(data, ranks);
+    }
+    // SAFETY: as above.
+    let result = unsafe { Place::borrowed(call.recv, len * width) };
+    let poisoned = acc.deliver(&result, 0);
+    combine.conclude(poisoned)
+}
+
+/// Carries out the reduction `call` in ⌈log₂ P⌉ steps, or a step per rank for a scan. Its parts are valid until the job is
+/// done or dropped, and are touched only at its beginning and its end.
+pub(super) async fn in_steps(lane: &Lane, call: &Call) -> Outcome {
+    let kernel = call.kernel.expect("a reduction has an operator");
+    let (rank, size) = (lane.rank(), lane.size());
+    let input = if call.send.is_null() { call.recv.cast_const() } else { call.send };
+    let count = input_count(lane, call);
     let bytes = count * kernel.element.size;
     let mut combine = Combine { lane, kernel, count, bytes, panic: Mutex::default() };
     // SAFETY: the caller's input is valid for the call's counts; read before anything is awaited on it.

@@ -10,7 +10,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -64,11 +64,11 @@ fn ask<T>(job: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
 /// The job's, or that the time is up.
 pub(super) fn block_on<T>(
     mut job: Pin<Box<dyn Future<Output = Outcome<T>> + Send>>,
+    comm: &Comm,
     operation: &'static str,
-    limit: Option<Duration>,
     late: impl FnOnce(Pin<Box<dyn Future<Output = Outcome<T>> + Send>>),
 ) -> Result<T> {
-    let mut backoff = Backoff::new(limit);
+    let mut backoff = Backoff::new(comm.runtime, comm.timeout());
     loop {
         if let Some(outcome) = ask(&mut job) {
             return outcome.map_err(Fault::surface);
@@ -80,17 +80,69 @@ pub(super) fn block_on<T>(
     }
 }
 
+/// A job that may be asked from several places: by its owner, and as a chore.
+pub(super) struct Shared(Mutex<Progress>);
+
+enum Progress {
+    Going(Job),
+    Done(Outcome),
+    Answered,
+}
+
+impl Shared {
+    pub(super) fn new(job: Job) -> Arc<Self> {
+        Arc::new(Shared(Mutex::new(Progress::Going(job))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks it: whether it is done.
+    fn is_done(&self) -> bool {
+        let mut progress = self.lock();
+        if let Progress::Going(job) = &mut *progress {
+            let Some(outcome) = ask(job) else { return false };
+            // The job ends here, and with it its use of any buffers.
+            *progress = Progress::Done(outcome);
+        }
+        true
+    }
+
+    /// Its outcome, once.
+    fn outcome(&self) -> Option<Outcome> {
+        if !self.is_done() {
+            return None;
+        }
+        match std::mem::replace(&mut *self.lock(), Progress::Answered) {
+            Progress::Done(outcome) => Some(outcome),
+            _ => unreachable!("a pending operation is not asked again after it answered"),
+        }
+    }
+}
+
+/// Of a job in flight that has steps of its own: other calls go on with it too.
+impl Chore for Arc<Shared> {
+    fn attempt(&mut self) -> bool {
+        // Locked where its owner asks it on another thread, or its operator communicates, which MPI forbids.
+        let free = self.0.try_lock().is_ok();
+        free && self.is_done()
+    }
+}
+
 /// A job that nobody waits for, and what it needs until it is done.
 pub(super) struct Leftover {
-    // Dropped before what it uses.
-    pub(super) job: Job,
-    #[allow(dead_code, reason = "held, not read")]
-    pub(super) keep: Keep,
+    pub(super) job: Arc<Shared>,
+    pub(super) keep: Option<Keep>,
 }
 
 impl Chore for Leftover {
     fn attempt(&mut self) -> bool {
-        ask(&mut self.job).is_some()
+        let done = self.job.is_done();
+        if done {
+            self.keep = None;
+        }
+        done
     }
 }
 
@@ -98,36 +150,25 @@ impl Chore for Leftover {
 pub(super) struct Started {
     comm: Arc<Comm>,
     operation: &'static str,
-    // None once it has answered.
-    job: Option<Job>,
-    // What the first question already brought.
-    early: Option<Outcome>,
+    job: Arc<Shared>,
 }
 
 impl Started {
-    /// Asks `job` for the first time, so that its first messages go out. A turn is held.
-    pub(super) fn new(comm: &Arc<Comm>, operation: &'static str, mut job: Job) -> Self {
-        let early = ask(&mut job);
-        Started { comm: comm.clone(), operation, job: early.is_none().then_some(job), early }
-    }
-
-    fn ask(&mut self) -> Option<Outcome> {
-        let outcome = match (self.early.take(), &mut self.job) {
-            (Some(early), _) => Some(early),
-            (None, Some(job)) => ask(job),
-            (None, None) => unreachable!("a pending operation is not asked again after it answered"),
-        };
-        if outcome.is_some() {
-            self.job = None;
+    /// Asks `job` for the first time, so that its first messages go out. If it has `steps` after those, other calls
+    /// will go on with it. A turn is held.
+    pub(super) fn new(comm: &Arc<Comm>, operation: &'static str, job: Job, steps: bool) -> Self {
+        let job = Shared::new(job);
+        if !job.is_done() && steps {
+            comm.runtime.leave(Box::new(job.clone()));
         }
-        outcome
+        Started { comm: comm.clone(), operation, job }
     }
 
     /// Asks until it is done, at most for `limit`.
     fn finish(&mut self, limit: Option<Duration>) -> Result<Status> {
-        let mut backoff = Backoff::new(limit);
+        let mut backoff = Backoff::new(self.comm.runtime, limit);
         loop {
-            if let Some(outcome) = self.ask() {
+            if let Some(outcome) = self.job.outcome() {
                 return outcome.map(|()| NO_STATUS).map_err(Fault::surface);
             }
             backoff.pause(self.operation)?;
@@ -143,7 +184,7 @@ impl Pending for Started {
 
     fn test(&mut self) -> Result<Option<Status>> {
         let _turn = self.comm.runtime.enter(self.operation)?;
-        match self.ask() {
+        match self.job.outcome() {
             Some(outcome) => outcome.map(|()| Some(NO_STATUS)).map_err(Fault::surface),
             None => Ok(None),
         }
@@ -153,14 +194,15 @@ impl Pending for Started {
         Ok(false)
     }
 
-    fn abandon(mut self: Box<Self>, keep: Keep) {
-        if let Some(job) = self.job.take() {
-            self.comm.runtime.leave(Box::new(Leftover { job, keep }));
+    fn abandon(self: Box<Self>, keep: Keep) {
+        // Not asked here: this may be a thread that must not.
+        if matches!(*self.job.lock(), Progress::Going(_)) {
+            self.comm.runtime.leave(Box::new(Leftover { job: self.job.clone(), keep: Some(keep) }));
         }
     }
 
     fn finish_now(mut self: Box<Self>) {
-        if self.job.is_none() {
+        if !matches!(*self.job.lock(), Progress::Going(_)) {
             return;
         }
         let why = match self.comm.runtime.try_turn() {

@@ -102,7 +102,7 @@ fn prepare(environment: &Environment, config: &Config) -> Result<(Arc<Comm>, Raw
 fn leave_together(runtime: &Runtime, mut closing: RawComm, failed: bool) -> bool {
     let library = runtime.library;
     let mut request = library.constants().request_null;
-    let mut backoff = Backoff::new(failed.then_some(PATIENCE));
+    let mut backoff = Backoff::new(runtime, failed.then_some(PATIENCE));
     // SAFETY: MPI is active and this is the thread that initialised it; the barrier has no buffers.
     let mut ended = unsafe { library.ibarrier(closing, &mut request) }.is_err();
     while !ended {
@@ -110,8 +110,7 @@ fn leave_together(runtime: &Runtime, mut closing: RawComm, failed: bool) -> bool
         // SAFETY: the request is live.
         let tested = unsafe { library.test(&mut request, &mut flag, &mut RawStatus::default()) };
         ended = flag != 0 || tested.is_err();
-        // What ranks have left behind may be what others wait for.
-        runtime.drain(Duration::ZERO);
+        // Chores go on in between: they may be what others wait for.
         if !ended && backoff.pause("run").is_err() {
             return false;
         }

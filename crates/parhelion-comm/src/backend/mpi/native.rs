@@ -63,13 +63,14 @@ pub(super) unsafe fn issue<const START: bool>(
     // One function in its two forms; in the second, the request goes to `issued`.
     macro_rules! mpi {
         ($now:ident | $start:ident, $($argument:expr),* $(,)?) => {
-            // SAFETY: the caller vouches for the parts; what else is pointed to lives in `issued`.
             if START {
                 let mut request = c.request_null;
+                // SAFETY: the caller vouches for the parts; what else is pointed to lives in `issued`.
                 let started = unsafe { library.$start($($argument,)* &mut request) };
                 issued.requests.push(request);
                 started
             } else {
+                // SAFETY: as above.
                 unsafe { library.$now($($argument),*) }
             }
         };

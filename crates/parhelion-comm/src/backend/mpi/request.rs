@@ -148,7 +148,7 @@ impl Message {
 
     /// `Err`: the time is up, and the operation still in flight.
     fn poll_until_done(&mut self) -> Result<Result<Status>> {
-        let mut backoff = Backoff::new(self.raw.comm.timeout());
+        let mut backoff = Backoff::new(self.raw.comm.runtime, self.raw.comm.timeout());
         loop {
             let mut status = RawStatus::default();
             match self.raw.test(&mut status) {
@@ -179,11 +179,11 @@ impl Message {
 
 impl Pending for Message {
     fn wait(&mut self) -> Result<Status> {
-        let _turn = self.raw.comm.runtime.enter(self.operation)?;
+        let turn = self.raw.comm.runtime.enter(self.operation)?;
         if let Some(early) = self.early.take() {
             return early;
         }
-        if self.raw.comm.timeout().is_some() {
+        if !turn.direct || self.raw.comm.timeout().is_some() {
             return self.poll_until_done()?;
         }
         let mut status = RawStatus::default();

@@ -3,9 +3,10 @@
 //! Every call of the backend begins with [`Runtime::enter`]. It refuses what the thread level forbids, and anything
 //! after `MPI_Finalize`; the [`Turn`] it gives lasts as long as the call.
 //!
-//! A *chore* is what could not be finished where it arose: an abandoned operation whose buffers MPI may still use, a
-//! communicator dropped on a thread that must not call MPI. The next calls of the right thread take chores up, a few at
-//! a time, and [`Runtime::drain`] the rest before MPI ends.
+//! A *chore* is work that no call is waiting for: a job in flight whose next step is ours (see `job`), an abandoned
+//! operation whose buffers MPI may still use, a communicator dropped on a thread that must not call MPI. Calls of the right
+//! thread take chores up, a few at a time; as long as there are any, a call that waits does not wait inside MPI but
+//! asks, and goes on with chores in between. [`Runtime::drain`] does the rest before MPI ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,12 +56,16 @@ fn token() -> usize {
 }
 
 /// Permission to call MPI, until it is dropped.
-pub(super) struct Turn<'a>(Option<&'a AtomicBool>);
+pub(super) struct Turn<'a> {
+    busy: Option<&'a AtomicBool>,
+    /// Whether the call may wait inside MPI: there are no chores to go on with.
+    pub(super) direct: bool,
+}
 
 impl Drop for Turn<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(busy) = self.0 {
+        if let Some(busy) = self.busy {
             busy.store(false, Ordering::Release);
         }
     }
@@ -100,17 +105,16 @@ impl Runtime {
     #[inline(always)]
     pub(super) fn enter(&self, operation: &'static str) -> Result<Turn<'_>> {
         if self.owner.load(Ordering::Relaxed) == token() && !self.has_chores.load(Ordering::Relaxed) {
-            return Ok(Turn(None));
+            return Ok(Turn { busy: None, direct: true });
         }
         self.enter_slowly(operation)
     }
 
     #[inline(never)]
     fn enter_slowly(&self, operation: &'static str) -> Result<Turn<'_>> {
-        let turn = self.try_turn().map_err(|why| Error::new(operation, ErrorKind::Unsupported(why)))?;
-        if self.has_chores.load(Ordering::Acquire) {
-            self.do_chores(CHORES_PER_CALL);
-        }
+        let mut turn = self.try_turn().map_err(|why| Error::new(operation, ErrorKind::Unsupported(why)))?;
+        self.progress();
+        turn.direct = !self.has_chores.load(Ordering::Acquire);
         Ok(turn)
     }
 
@@ -118,16 +122,16 @@ impl Runtime {
     pub(super) fn try_turn(&self) -> Result<Turn<'_>, String> {
         match self.owner.load(Ordering::Acquire) {
             OVER => Err(format!("{} is finalised: its communicators ended with it", self.library.name())),
-            EVERY_THREAD if self.level == ThreadLevel::Multiple => Ok(Turn(None)),
+            EVERY_THREAD if self.level == ThreadLevel::Multiple => Ok(Turn { busy: None, direct: false }),
             EVERY_THREAD => match self.busy.swap(true, Ordering::Acquire) {
-                false => Ok(Turn(Some(&self.busy))),
+                false => Ok(Turn { busy: Some(&self.busy), direct: false }),
                 true => {
                     Err("another thread of this rank is inside a call, which thread level serialized forbids; set \
                              PARHELION_THREAD_LEVEL=multiple"
                         .to_owned())
                 }
             },
-            owner if owner == token() => Ok(Turn(None)),
+            owner if owner == token() => Ok(Turn { busy: None, direct: false }),
             _ => Err(format!(
                 "only the thread that started this rank may communicate at thread level {}; set \
                  PARHELION_THREAD_LEVEL=multiple",
@@ -143,9 +147,19 @@ impl Runtime {
         self.has_chores.store(true, Ordering::Release);
     }
 
+    /// Goes on with some chores. A turn is held.
+    #[inline]
+    pub(super) fn progress(&self) {
+        if self.has_chores.load(Ordering::Acquire) {
+            self.do_chores(CHORES_PER_CALL);
+        }
+    }
+
     fn do_chores(&self, most: usize) {
-        for _ in 0..most.min(self.lock().len()) {
-            let Some(mut chore) = self.lock().pop_front() else { break };
+        let count = most.min(self.lock().len());
+        for _ in 0..count {
+            let next = self.lock().pop_front();
+            let Some(mut chore) = next else { break };
             // Not under the lock: a chore that ends may drop a communicator, which may leave a chore.
             if !chore.attempt() {
                 self.lock().push_back(chore);
@@ -182,24 +196,26 @@ impl Runtime {
 }
 
 /// Waiting by asking again and again: spins briefly, then gives the core away between questions.
-pub(super) struct Backoff {
+pub(super) struct Backoff<'a> {
+    runtime: &'a Runtime,
     asked: u32,
     deadline: Option<(Instant, Duration)>,
 }
 
-impl Backoff {
+impl<'a> Backoff<'a> {
     /// For a wait of at most `limit`.
-    pub(super) fn new(limit: Option<Duration>) -> Self {
-        Backoff { asked: 0, deadline: limit.map(|limit| (Instant::now() + limit, limit)) }
+    pub(super) fn new(runtime: &'a Runtime, limit: Option<Duration>) -> Self {
+        Backoff { runtime, asked: 0, deadline: limit.map(|limit| (Instant::now() + limit, limit)) }
     }
 
-    /// Between two questions.
+    /// Between two questions. A turn is held.
     ///
     /// # Errors
     /// The time is up.
     pub(super) fn pause(&mut self, operation: &'static str) -> Result<()> {
         /// Each question already costs the library's own polling, so that few are enough before a yield.
         const SPINS: u32 = 100;
+        self.runtime.progress();
         self.asked = self.asked.saturating_add(1);
         if self.asked > SPINS {
             std::thread::yield_now();

@@ -140,20 +140,12 @@ impl MpiTransport {
         block: bool,
         mut question: impl FnMut() -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        let mut backoff = Backoff::new(self.comm.timeout());
+        let mut backoff = Backoff::new(self.runtime, self.comm.timeout());
         loop {
             match question()? {
                 None if block => backoff.pause(operation)?,
                 answer => return Ok(answer),
             }
-        }
-    }
-
-    /// With a timeout, makes sure that all ranks are there before a call of the library that knows none.
-    fn meet(&self, operation: &'static str) -> Result<()> {
-        match self.comm.timeout() {
-            Some(_) => collective::meet(&self.comm, operation),
-            None => Ok(()),
         }
     }
 }
@@ -221,8 +213,8 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
-        let _turn = self.runtime.enter("send")?;
-        if len >= self.direct_below {
+        let turn = self.runtime.enter("send")?;
+        if len >= self.direct_below || !turn.direct {
             // SAFETY: the caller's promise.
             return unsafe { self.send_slowly(buf, len, dest, tag, mode) };
         }
@@ -238,8 +230,8 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        let _turn = self.runtime.enter("recv")?;
-        if len >= self.direct_below {
+        let turn = self.runtime.enter("recv")?;
+        if len >= self.direct_below || !turn.direct {
             // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
             return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
         }
@@ -273,10 +265,10 @@ impl Transport for MpiTransport {
     }
 
     fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>> {
-        let _turn = self.runtime.enter("probe")?;
+        let turn = self.runtime.enter("probe")?;
         let (from, with) = (self.source(source), self.tag(tag));
         let mut status = RawStatus::default();
-        let direct = block && self.comm.timeout().is_none();
+        let direct = block && turn.direct && self.comm.timeout().is_none();
         self.ask("probe", block, || {
             let mut flag = c_int::from(direct);
             // SAFETY: the places are valid.
@@ -295,10 +287,10 @@ impl Transport for MpiTransport {
     }
 
     fn matched_probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Box<dyn Matched>>> {
-        let _turn = self.runtime.enter("probe_message")?;
+        let turn = self.runtime.enter("probe_message")?;
         let (from, with) = (self.source(source), self.tag(tag));
         let mut status = RawStatus::default();
-        let direct = block && self.comm.timeout().is_none();
+        let direct = block && turn.direct && self.comm.timeout().is_none();
         self.ask("probe_message", block, || {
             let mut flag = c_int::from(direct);
             let mut message = self.library.constants().message_null;
@@ -337,7 +329,7 @@ impl Transport for MpiTransport {
     fn wait_any(&self, pending: &mut [&mut dyn Pending]) -> Result<(usize, Result<Status>)> {
         // Each `test` takes its own turn; what forbids one should not look like the first request's failure.
         drop(self.runtime.enter("wait_any")?);
-        let mut backoff = Backoff::new(self.comm.timeout());
+        let mut backoff = Backoff::new(self.runtime, self.comm.timeout());
         loop {
             for (index, pending) in pending.iter_mut().enumerate() {
                 if let Some(result) = pending.test().transpose() {
@@ -350,7 +342,7 @@ impl Transport for MpiTransport {
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {
         let _turn = self.runtime.enter("dup")?;
-        self.meet("dup")?;
+        collective::meet(&self.comm, "dup")?;
         let mut made = self.library.constants().comm_null;
         // SAFETY: the communicator is live; every rank calls this, or the caller has broken the contract of `dup`.
         unsafe { self.library.comm_dup(self.raw, &mut made) }.of("dup")?;
@@ -387,7 +379,7 @@ impl Transport for MpiTransport {
 
     fn split_shared(&self, name: &str) -> Result<Box<dyn Transport>> {
         let _turn = self.runtime.enter("split_shared")?;
-        self.meet("split_shared")?;
+        collective::meet(&self.comm, "split_shared")?;
         let c = self.library.constants();
         let mut made = c.comm_null;
         let key = self.comm.rank as c_int;

@@ -1,8 +1,20 @@
 //! Every rank says who it is, and the ranks add up their numbers. Run it alone or under any mpiexec.
 
+use std::process::ExitCode;
+
 use mpi_abi::{Environment, Launcher, Search, ThreadLevel};
 
-fn main() -> Result<(), mpi_abi::Error> {
+fn main() -> ExitCode {
+    match hello() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hello: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn hello() -> Result<(), mpi_abi::Error> {
     let (mpi, found) = Search::of_process().open()?;
     let environment = Environment::init(mpi, ThreadLevel::Multiple)?;
     let c = mpi.constants();

@@ -90,6 +90,15 @@ pub enum Error {
         library: &'static str,
     },
 
+    /// MPI is not active: not initialised yet, or finalised already.
+    #[error("{what} needs an active MPI, and {library} is not initialised or already finalised")]
+    NotActive {
+        /// What was asked for.
+        what: &'static str,
+        /// The library's name, version and path.
+        library: &'static str,
+    },
+
     /// All slots for user-defined operations are taken.
     #[error("all {limit} user-defined MPI operations are in use; drop one before making another")]
     NoFreeOp {

@@ -164,14 +164,25 @@ impl Environment {
 }
 
 impl Library {
-    /// The largest tag that `comm` takes: at least 32767, and different in every library.
+    /// The largest tag (`MPI_TAG_UB`): at least 32767, and different in every library. Local.
     ///
     /// # Errors
-    /// What `MPI_Comm_get_attr` returns. MPI must be active.
+    /// [`Error::NotActive`]; what `MPI_Comm_get_attr` returns.
+    pub fn max_tag(&self) -> Result<c_int, Error> {
+        self.tag_ub(self.constants().comm_world)
+    }
+
+    /// As [`Library::max_tag`], asked of `comm`, which must be a live communicator. The standard has one bound for all.
+    ///
+    /// # Errors
+    /// As [`Library::max_tag`].
     pub fn tag_ub(&self, comm: Comm) -> Result<c_int, Error> {
+        if !self.is_active() {
+            return Err(Error::NotActive { what: "the largest tag", library: self.name() });
+        }
         let mut value: *mut c_void = ptr::null_mut();
         let mut flag = 0;
-        // SAFETY: a predefined attribute is a pointer to an int that lives as long as MPI is active.
+        // SAFETY: MPI is active; a predefined attribute is a pointer to an int that lives as long as that.
         unsafe {
             self.comm_get_attr(comm, self.constants().tag_ub, (&raw mut value).cast(), &mut flag)?;
             // The standard guarantees this much without the attribute.
@@ -187,7 +198,8 @@ fn help_open_mpi_find_itself(library: &Library) {
         return;
     }
     if let Some(prefix) = python_prefix_of(library.path()) {
-        // SAFETY: as documented at `Environment::init`: nobody reads the environment from C at the same time.
+        // SAFETY: as documented at `Environment::init`: nobody reads the environment from C at the same time. `MPI_Init`,
+        // which follows, changes the environment in the same way.
         unsafe { std::env::set_var("OPAL_PREFIX", prefix) };
     }
 }

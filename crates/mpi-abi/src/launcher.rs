@@ -169,9 +169,10 @@ fn mismatch(version: &crate::version::Version, launcher: &Launcher) -> Option<(&
     let openmpi = version.vendor == Vendor::OpenMpi;
     match launcher.kind {
         LauncherKind::OpenMpi if !openmpi => Some((ABORTS, own("this launcher"))),
-        LauncherKind::OpenMpi if version.major < 5 && is_prrte(launcher) => {
-            Some(("MPI_Init would abort the process: Open MPI 4 cannot talk to the launcher of Open MPI 5", own("it")))
-        }
+        LauncherKind::OpenMpi if version.major < 5 && is_prrte(launcher) => Some((
+            "MPI_Init would abort the process: Open MPI 4 cannot talk to the launcher of Open MPI 5",
+            own("this launcher"),
+        )),
         LauncherKind::Mpich | LauncherKind::Intel if openmpi => Some((ABORTS, own("this launcher"))),
         LauncherKind::Torchrun if launcher.size.is_some_and(|size| size > 1) => Some((
             SINGLETONS,

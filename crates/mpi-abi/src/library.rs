@@ -88,8 +88,8 @@ impl Library {
     /// family that this crate knows or lacks a function that all of them have.
     pub fn open(path: impl AsRef<Path>) -> Result<&'static Self, Error> {
         let path = path.as_ref();
-        let object = process::open_object(path)
-            .map_err(|error| Error::Load { path: path.to_owned(), reason: error.to_string() })?;
+        let object =
+            process::open_object(path).map_err(|error| Error::Load { path: path.to_owned(), reason: whole(&error) })?;
         // Never unloaded: MPI libraries leave threads, exit handlers and shared memory behind.
         let object: &'static libloading::Library = Box::leak(Box::new(object));
         let address = |symbol: &str| address_of(object, symbol);
@@ -291,6 +291,17 @@ impl Special {
     }
 }
 
+/// An error with its causes: libloading keeps what the dynamic linker said in the source.
+fn whole(error: &libloading::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
 fn address_of(object: &libloading::Library, symbol: &str) -> Option<usize> {
     let name = CString::new(symbol).ok()?;
     // SAFETY: the symbol is only taken as an address here; whoever casts it answers for its type.
@@ -387,7 +398,13 @@ mod tests {
     #[test]
     fn a_file_that_is_no_library_is_an_error_with_its_path() {
         let error = Library::open("/nonexistent/libmpi.so.40").unwrap_err();
-        assert!(matches!(error, Error::Load { .. }) && error.to_string().contains("/nonexistent/libmpi.so.40"));
+        assert!(matches!(error, Error::Load { .. }));
+        let text = error.to_string();
+        assert!(text.starts_with("cannot load /nonexistent/libmpi.so.40: "), "{text}");
+        // The dynamic linker's own words, not only that it failed.
+        if cfg!(target_os = "linux") {
+            assert!(text.contains("No such file"), "{text}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -55,8 +55,11 @@ impl UserOp {
     /// [`UserOp::take_panic`] tells.
     ///
     /// # Errors
-    /// [`Error::NoFreeOp`] when all slots are taken; what `MPI_Op_create` returns.
+    /// [`Error::NotActive`]; [`Error::NoFreeOp`] when all slots are taken; what `MPI_Op_create` returns.
     pub fn new(library: &'static Library, commute: bool, function: ReduceFunction) -> Result<Self, Error> {
+        if !library.is_active() {
+            return Err(Error::NotActive { what: "a user-defined operation", library: library.name() });
+        }
         let slot = SLOTS
             .iter()
             .position(|slot| slot.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok())

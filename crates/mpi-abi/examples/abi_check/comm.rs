@@ -10,6 +10,7 @@ use crate::support::{Check, Mpi, Outcome, same};
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("comm: duplicate, compare, free", duplicate),
     ("comm: duplicate without waiting", idup),
+    ("comm: duplicate without waiting, with info", idup_with_info),
     ("comm: split by colour and key", split),
     ("comm: split by shared memory", split_type),
     ("comm: groups and their sets", groups),
@@ -55,6 +56,16 @@ fn idup(m: &Mpi) -> Outcome {
     same!(compare(m, copy.comm, m.comm)?, m.c.congruent);
     copy.barrier()?;
     copy.free()?;
+    Ok(())
+}
+
+fn idup_with_info(m: &Mpi) -> Outcome {
+    let mut place = HandleArray::from_slice(m.lib, &[m.c.comm_null]);
+    let mut request = m.c.request_null;
+    // SAFETY: the place stays where it is until the wait is over.
+    unsafe { m.lib.comm_idup_with_info(m.comm, m.c.info_null, place.as_mut_ptr(), &mut request) }?;
+    m.wait(&mut request)?;
+    Mpi::of(m.lib, place.get(0))?.free()?;
     Ok(())
 }
 
@@ -280,6 +291,11 @@ fn session(m: &Mpi) -> Outcome {
         m.lib.session_init(m.c.info_null, m.c.errors_return, &mut session)?;
         m.lib.session_get_num_psets(session, m.c.info_null, &mut sets)?;
         same!(sets >= 2, true);
+        let mut length = 0;
+        m.lib.session_get_nth_pset(session, m.c.info_null, 0, &mut length, ptr::null_mut())?;
+        let mut name = vec![0 as c_char; length as usize];
+        m.lib.session_get_nth_pset(session, m.c.info_null, 0, &mut length, name.as_mut_ptr())?;
+        same!(name.contains(&0) && name[0] != 0, true);
         m.lib.group_from_session_pset(session, c"mpi://WORLD".as_ptr(), &mut group)?;
         let (info, handler) = (m.c.info_null, m.c.errors_return);
         m.lib.comm_create_from_group(group, c"parhelion.check".as_ptr(), info, handler, &mut comm)?;

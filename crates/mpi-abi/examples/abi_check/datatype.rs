@@ -18,6 +18,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("datatype: pack and unpack", pack),
     ("datatype: pack and unpack, large counts", pack_large),
     ("datatype: names, contents, addresses", contents),
+    ("datatype: contents, large counts", contents_large),
 ];
 
 type Make = fn(&Library, &mpi_abi::Constants, &mut Datatype) -> Result<(), Error>;
@@ -57,8 +58,8 @@ fn picked(m: &Mpi, make: Make) -> Result<Vec<i32>, crate::support::Failure> {
 /// The constructors with counts of type `$n` and byte displacements of type `$d`.
 macro_rules! constructors {
     ($m:ident, $n:ty, $d:ty, $contiguous:ident, $vector:ident, $hvector:ident, $indexed:ident, $hindexed:ident,
-     $indexed_block:ident, $hindexed_block:ident, $subarray:ident, $resized:ident) => {{
-        let cases: [(&str, Make, &[i32]); 10] = [
+     $indexed_block:ident, $hindexed_block:ident, $subarray:ident, $darray:ident, $resized:ident) => {{
+        let cases: [(&str, Make, &[i32]); 11] = [
             (
                 "contiguous",
                 |l, c, t| {
@@ -127,6 +128,20 @@ macro_rules! constructors {
                 },
                 &[8, 9, 10, 14, 15, 16],
             ),
+            // The second process of two by one: the lower half of four rows of three.
+            (
+                "darray",
+                |l, c, t| {
+                    // SAFETY: the lists are as long as the number of dimensions says.
+                    unsafe {
+                        let (sizes, parts, whole) = ([4 as $n, 3], [2, 1], [c.distribute_dflt_darg; 2]);
+                        let how = [c.distribute_block, c.distribute_none];
+                        let (sizes, how, whole) = (sizes.as_ptr(), how.as_ptr(), whole.as_ptr());
+                        l.$darray(2, 1, 2, sizes, how, whole, parts.as_ptr(), c.order_c, c.int32_t, t)
+                    }
+                },
+                &[6, 7, 8, 9, 10, 11],
+            ),
             // The same out of columns first.
             (
                 "subarray, Fortran order",
@@ -175,6 +190,7 @@ fn constructors(m: &Mpi) -> Outcome {
         type_create_indexed_block,
         type_create_hindexed_block,
         type_create_subarray,
+        type_create_darray,
         type_create_resized
     );
     made?;
@@ -204,6 +220,7 @@ fn constructors_large(m: &Mpi) -> Outcome {
         type_create_indexed_block_c,
         type_create_hindexed_block_c,
         type_create_subarray_c,
+        type_create_darray_c,
         type_create_resized_c
     )
 }
@@ -402,6 +419,25 @@ fn pack(m: &Mpi) -> Outcome {
 
 fn pack_large(m: &Mpi) -> Outcome {
     pack!(m, Count, pack_size_c, pack_c, unpack_c, pack_external_size_c, pack_external_c, unpack_external_c, Count)
+}
+
+fn contents_large(m: &Mpi) -> Outcome {
+    let mut kind = m.c.datatype_null;
+    let (mut integers, mut addresses, mut counts, mut types, mut combiner) = (-1, -1, -1, -1, -1);
+    // SAFETY: lists as long as the envelope says; the type is freed at the end.
+    unsafe {
+        m.lib.type_contiguous_c(5 << 32, m.c.byte, &mut kind)?;
+        m.lib.type_get_envelope_c(kind, &mut integers, &mut addresses, &mut counts, &mut types, &mut combiner)?;
+        // The count is too large for an int, so it is among the large counts.
+        same!((integers, addresses, counts, types), (0, 0, 1, 1));
+        let (mut none, mut nowhere, mut count): ([c_int; 1], [Aint; 1], [Count; 1]) = ([-1], [-1], [-1]);
+        let mut inner = DatatypeArray::from_slice(m.lib, &[m.c.datatype_null]);
+        let (n, p, c) = (none.as_mut_ptr(), nowhere.as_mut_ptr(), count.as_mut_ptr());
+        m.lib.type_get_contents_c(kind, 0, 0, 1, 1, n, p, c, inner.as_mut_ptr())?;
+        same!((count, inner.get(0)), ([5 << 32], m.c.byte));
+        m.lib.type_free(&mut kind)?;
+    }
+    Ok(())
 }
 
 fn contents(m: &Mpi) -> Outcome {

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-use mpi_abi::{Environment, Error, ErrorClass, Launcher, Library, ThreadLevel, check_launcher};
+use mpi_abi::{Environment, Error, ErrorClass, How, Launcher, Library, Search, ThreadLevel, check_launcher};
 
 use crate::support::{Check, Failure, Mpi, Outcome, fails_with, same};
 
@@ -24,6 +24,13 @@ pub(crate) fn before_initialization(library: &'static Library) {
     assert!(!library.is_initialized() && !library.is_finalized() && !library.is_active());
     let again = Library::open(library.path()).expect("it was opened before");
     assert!(ptr::eq(again, library), "the same library gives the same reference");
+    if cfg!(target_os = "linux") {
+        // As with a library that mpi4py has loaded: it is found in the process, whatever the environment says.
+        let (loaded, found) = Search { explicit: None, ..Search::of_process() }.open().expect("one is loaded");
+        assert!(found.how == How::Loaded && ptr::eq(loaded, library), "{found:?}");
+    }
+    let too_early = library.max_tag();
+    assert!(matches!(too_early, Err(Error::NotActive { .. })), "{too_early:?}");
     assert!(library.standard() >= (3, 1), "{:?}", library.standard());
     let _ = (library.cuda_aware(), library.supports_large_counts(), library.has_persistent_collectives());
     let (class, text) = library.describe_error(7);
@@ -66,7 +73,7 @@ fn versions(m: &Mpi) -> Outcome {
     // SAFETY: MPI is active.
     let (before, tick, after) = unsafe { (m.lib.wtime(), m.lib.wtick(), m.lib.wtime()) };
     same!(after >= before && tick > 0.0 && tick < 1.0, true);
-    same!(m.lib.tag_ub(m.c.comm_world)? >= 32767, true);
+    same!(m.lib.max_tag()?, m.lib.tag_ub(m.comm)?);
     same!(m.lib.functions().len() > 400, true);
     same!(m.lib.has("MPI_Send") && !m.lib.has("MPI_No_such_function"), true);
     same!(m.lib.supports_large_counts(), m.lib.has("MPI_Alltoallw_c"));
@@ -146,6 +153,8 @@ fn bad_arguments(m: &Mpi) -> Outcome {
         same!(call, Some(("MPI_Send", m.lib.name())));
         same!(error.code().is_some_and(|code| code != 0), true);
         m.lib.comm_set_errhandler(comm, m.c.errors_return)?;
+        // With MPI_ERRORS_RETURN calling the handler does nothing.
+        m.lib.comm_call_errhandler(comm, error.code().unwrap_or_default())?;
         let mut handler = m.c.errhandler_null;
         m.lib.comm_get_errhandler(comm, &mut handler)?;
         same!(handler, m.c.errors_return);

@@ -24,6 +24,8 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("p2p: cancel a receive", cancel),
     ("p2p: counts of elements", elements),
     ("p2p: counts of elements, large", elements_large),
+    ("p2p: setting counts of elements, large", set_elements_large),
+    ("p2p: send and receive in one, nonblocking, large counts", isendrecv_large),
     ("p2p: a message too long is an error, and no more", truncation),
     ("p2p: several messages too long, waited for one by one", truncations),
 ];
@@ -91,7 +93,15 @@ fn blocking_modes(m: &Mpi) -> Outcome {
 }
 
 fn blocking_modes_large(m: &Mpi) -> Outcome {
-    with_buffer(m, || blocking!(m, N as Count, send_c ssend_c bsend_c rsend_c))?;
+    let mut buffer = vec![0u64; 4096];
+    let (bytes, mut back, mut size): (Count, *mut c_void, Count) = (32_768, ptr::null_mut(), 0);
+    // SAFETY: the buffer outlives its attachment, which the detaching ends.
+    unsafe { m.lib.buffer_attach_c(at_mut(&mut buffer), bytes) }?;
+    let outcome: Outcome = blocking!(m, N as Count, send_c ssend_c bsend_c rsend_c);
+    // SAFETY: as above; detaching waits until the buffered messages are gone.
+    unsafe { m.lib.buffer_detach_c((&raw mut back).cast(), &mut size) }?;
+    same!((back.cast_const(), size), (at(&buffer), bytes));
+    outcome?;
     let mut got = [0; N];
     let data = payload(m.rank, 1);
     let mut status = Status::EMPTY;
@@ -171,24 +181,34 @@ fn sendrecv_large(m: &Mpi) -> Outcome {
     sendrecv!(m, N as Count, sendrecv_c, sendrecv_replace_c)
 }
 
-fn isendrecv(m: &Mpi) -> Outcome {
-    let (next, previous, int, n) = (m.next(), m.previous(), m.c.int32_t, N as c_int);
-    let data = payload(m.rank, 3);
-    let mut got = [-1; N];
-    let mut request = m.c.request_null;
-    // SAFETY: all buffers hold N ints and live until the waits.
-    unsafe {
-        let to = at_mut(&mut got);
-        m.lib.isendrecv(at(&data), n, int, next, 3, to, n, int, previous, 3, m.comm, &mut request)?;
-        m.wait(&mut request)?;
+macro_rules! isendrecv {
+    ($m:ident, $n:expr, $isendrecv:ident, $replace:ident) => {{
+        let (next, previous, int, n) = ($m.next(), $m.previous(), $m.c.int32_t, $n);
+        let data = payload($m.rank, 3);
+        let mut got = [-1; N];
+        let mut request = $m.c.request_null;
+        // SAFETY: all buffers hold N ints and live until the waits.
+        unsafe {
+            let to = at_mut(&mut got);
+            $m.lib.$isendrecv(at(&data), n, int, next, 3, to, n, int, previous, 3, $m.comm, &mut request)?;
+            $m.wait(&mut request)?;
+            same!(got, payload(previous, 3));
+            got = data;
+            let place = at_mut(&mut got);
+            $m.lib.$replace(place, n, int, next, 4, previous, 4, $m.comm, &mut request)?;
+            $m.wait(&mut request)?;
+        }
         same!(got, payload(previous, 3));
-        got = data;
-        let place = at_mut(&mut got);
-        m.lib.isendrecv_replace(place, n, int, next, 4, previous, 4, m.comm, &mut request)?;
-        m.wait(&mut request)?;
-    }
-    same!(got, payload(previous, 3));
-    Ok(())
+        Ok(())
+    }};
+}
+
+fn isendrecv(m: &Mpi) -> Outcome {
+    isendrecv!(m, N as c_int, isendrecv, isendrecv_replace)
+}
+
+fn isendrecv_large(m: &Mpi) -> Outcome {
+    isendrecv!(m, N as Count, isendrecv_c, isendrecv_replace_c)
 }
 
 fn probe(m: &Mpi) -> Outcome {
@@ -371,8 +391,20 @@ fn elements_large(m: &Mpi) -> Outcome {
         m.lib.status_set_elements_x(&mut made, m.c.byte, many)?;
         m.lib.get_count_c(&made, m.c.byte, &mut count)?;
         m.lib.get_elements_c(&made, m.c.byte, &mut parts)?;
+        same!((count, parts), (many, many));
     }
-    same!((count, parts), (many, many));
+    Ok(())
+}
+
+fn set_elements_large(m: &Mpi) -> Outcome {
+    let mut made = Status::EMPTY;
+    let mut count = -1;
+    // SAFETY: a status that the first call fills.
+    unsafe {
+        m.lib.status_set_elements_c(&mut made, m.c.byte, 5 << 30)?;
+        m.lib.get_count_c(&made, m.c.byte, &mut count)?;
+    }
+    same!(count, 5 << 30);
     Ok(())
 }
 

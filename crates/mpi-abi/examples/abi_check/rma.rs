@@ -207,6 +207,29 @@ fn large(m: &Mpi) -> Outcome {
         m.lib.win_fence(0, win)?;
         same!((p.read_volatile(), p.add(1).read_volatile()), (m.previous() + 1, m.rank * 100 + 6));
         same!(got, [m.next() * 100 + 4, m.next() * 100 + 5]);
+
+        // Cell 3 becomes 1000 + 1 + 2 + 3, step by step.
+        let (start, steps) = ([1000], [1, 2, 3]);
+        let mut before = [0; 2];
+        let mut request: Request = m.c.request_null;
+        m.lib.win_lock_all(0, win)?;
+        m.lib.rput_c(at(&start), 1, int, m.next(), 3, 1, int, win, &mut request)?;
+        m.wait(&mut request)?;
+        m.lib.win_flush(m.next(), win)?;
+        m.lib.raccumulate_c(at(&steps), 1, int, m.next(), 3, 1, int, m.c.sum, win, &mut request)?;
+        m.wait(&mut request)?;
+        m.lib.win_flush(m.next(), win)?;
+        let (a, b) = before.split_at_mut(1);
+        m.lib.get_accumulate_c(at(&steps[1..]), 1, int, at_mut(a), 1, int, m.next(), 3, 1, int, m.c.sum, win)?;
+        m.lib.win_flush(m.next(), win)?;
+        let (last, old) = (at(&steps[2..]), at_mut(b));
+        m.lib.rget_accumulate_c(last, 1, int, old, 1, int, m.next(), 3, 1, int, m.c.sum, win, &mut request)?;
+        m.wait(&mut request)?;
+        m.lib.win_flush(m.next(), win)?;
+        m.lib.rget_c(at_mut(&mut got), 1, int, m.next(), 3, 1, int, win, &mut request)?;
+        m.wait(&mut request)?;
+        m.lib.win_unlock_all(win)?;
+        same!((before, got[0]), ([1001, 1003], 1006));
         m.lib.win_free(&mut win)?;
 
         let mut own: *mut i32 = ptr::null_mut();

@@ -131,7 +131,6 @@ functions! {
     required type_get_name = "MPI_Type_get_name"(
         datatype: Datatype, type_name: *mut c_char, resultlen: *mut c_int
     );
-    required type_match_size = "MPI_Type_match_size"(typeclass: c_int, size: c_int, datatype: *mut Datatype);
     required get_address = "MPI_Get_address"(location: *const c_void, address: *mut Aint);
     required pack = "MPI_Pack"(
         inbuf: *const c_void, incount: c_int, datatype: Datatype, outbuf: *mut c_void, outsize: c_int,

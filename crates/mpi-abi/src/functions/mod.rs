@@ -18,6 +18,11 @@
 //! buffers of a nonblocking call stay valid and untouched until it completes, a pointer to a handle is readable,
 //! writable and initialised, and handles come from this library. MPI must be initialised and not finalised, except
 //! where the standard says otherwise. How many threads may call at once is the thread level's business.
+//!
+//! A callback (the copy and delete functions of attributes) is called by the library with handles of the library's own
+//! width: `int` in the mpich family, pointers elsewhere. Give it a function that fits, or the library's own
+//! (`Constants::comm_dup_fn`). `comm_idup` writes the new communicator when its request completes, so it takes a place
+//! in a [`HandleArray`](crate::HandleArray), which must not move until then.
 
 mod collective;
 mod comm;

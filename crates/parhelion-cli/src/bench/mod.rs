@@ -25,6 +25,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
             agree(&world, pin::to_one_core(launcher.local_rank.unwrap_or_else(|| world.rank())))?;
         }
         let mut bench = Bench { world: &world, settings: &settings, json: args.json, correct: true };
+        if world.size() < 2 && matches!(args.operation, Operation::Pingpong | Operation::Exchange) {
+            return Err(Error::Input("this needs two ranks at least; use -n 2".into()));
+        }
         if world.rank() == 0 && !args.json {
             say(&Bench::heading())?;
         }

@@ -1,7 +1,7 @@
 //! Ping-pong between ranks 0 and 1, and the two-way exchange between ranks 2k and 2k + 1.
 
 use super::{Bench, Case, Paged, timing};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Bytes of a message.
 const SIZES: [usize; 6] = [8, 1024, 8192, 65536, 1 << 20, 16 << 20];
@@ -30,17 +30,8 @@ impl Buffers {
     }
 }
 
-fn need_two(bench: &Bench<'_>) -> Result<()> {
-    match bench.world.size() {
-        // Every rank says so, and rank 0 alone is heard.
-        1 => Err(Error::Input("this needs two ranks at least; use -n 2".into())),
-        _ => Ok(()),
-    }
-}
-
 /// Half a round trip. Ranks above 1 look on.
 pub(super) fn pingpong(bench: &mut Bench<'_>) -> Result<()> {
-    need_two(bench)?;
     let (world, rank) = (bench.world, bench.world.rank());
     for bytes in SIZES {
         let mut buffers = Buffers::new(bytes, rank);
@@ -68,7 +59,6 @@ pub(super) fn pingpong(bench: &mut Bench<'_>) -> Result<()> {
 
 /// Both ways at once. With an odd number of ranks the last one looks on.
 pub(super) fn exchange(bench: &mut Bench<'_>) -> Result<()> {
-    need_two(bench)?;
     let world = bench.world;
     let peer = Some(world.rank() ^ 1).filter(|peer| *peer < world.size());
     let both_ways = |send: &[u8], receive: &mut [u8]| match peer {

@@ -1,0 +1,109 @@
+//! Runs the built command with a deadline.
+#![allow(dead_code, reason = "every test program uses a part of this")]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// No command of these tests takes long; one that does has hung.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How a command ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `parhelion` with the environment of a person who has set nothing.
+pub fn parhelion(args: &[&str]) -> Ended {
+    parhelion_with(args, &[])
+}
+
+/// The same with these variables.
+pub fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parhelion"));
+    command.args(args);
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if ["PARHELION_", "OMPI_", "PMI", "SLURM_", "MPI_"].iter().any(|prefix| name_text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    command.envs(variables.iter().copied());
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command was built");
+    // Read while it runs, so that it never waits for a full pipe.
+    let reader = |mut pipe: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).expect("output is text");
+            text
+        })
+    };
+    let stdout = reader(Box::new(child.stdout.take().expect("piped")));
+    let stderr = reader(Box::new(child.stderr.take().expect("piped")));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be asked") {
+            break status;
+        }
+        if start.elapsed() > DEADLINE {
+            child.kill().expect("a child can be ended");
+            panic!("{args:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let read = "the reader does not panic";
+    Ended { code: status.code(), stdout: stdout.join().expect(read), stderr: stderr.join().expect(read) }
+}
+
+/// Runs `solve ... --json`, which must converge or, with code 1, not.
+pub fn solve(args: &[&str]) -> serde_json::Value {
+    let ended = parhelion(&[&["solve", "--json"], args].concat());
+    assert!(matches!(ended.code, Some(0 | 1)), "{args:?}: {:?} {}", ended.code, ended.stderr);
+    assert_eq!(ended.stdout.lines().count(), 1, "{args:?}: one object on one line: {}", ended.stdout);
+    let value: serde_json::Value = serde_json::from_str(&ended.stdout).expect("stdout is JSON");
+    assert_eq!(value["converged"] == true, ended.code == Some(0), "{args:?}: the exit code tells");
+    value
+}
+
+/// A matrix of these tests.
+pub fn data(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
+}
+
+/// A directory that goes away with the test.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("parhelion-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).expect("the temporary directory is writable");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A directory left behind fails no test.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

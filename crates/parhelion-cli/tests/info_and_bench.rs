@@ -1,0 +1,84 @@
+//! `info` and `bench`: what they print, and that it is right.
+
+mod command;
+
+use command::parhelion;
+
+#[test]
+fn info_says_that_threads_are_always_there() {
+    let ended = parhelion(&["info"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("local  available"), "{}", ended.stdout);
+
+    let ended = parhelion(&["info", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let backends = value["backends"].as_array().unwrap();
+    assert!(backends.iter().any(|entry| entry["name"] == "local" && entry["available"] == true));
+    let mpi = backends.iter().find(|entry| entry["name"] == "mpi").expect("the mpi backend is listed");
+    assert!(!mpi["reason"].as_str().unwrap().is_empty());
+    // Either a library was found and is described, or it is said why not.
+    assert_ne!(value["mpi"].is_null(), value["mpi_missing"].is_null());
+}
+
+/// The lines of `bench OPERATION --json`, quickly and with results checked.
+fn bench(operation: &str, ranks: &str) -> Vec<serde_json::Value> {
+    // Short samples: these tests look at the form and the results, not at the times.
+    let ended = command::parhelion_with(
+        &["bench", operation, "-n", ranks, "--json"],
+        &[("B_TARGET_S", "0.00001"), ("B_SAMPLES", "3"), ("B_TOUCH_S", "0.001"), ("B_TAG", "te\"st")],
+    );
+    assert_eq!(ended.code, Some(0), "{operation}: {}", ended.stderr);
+    ended.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+}
+
+#[test]
+fn every_operation_is_measured_in_the_form_of_the_peers() {
+    for (operation, name, cases, bandwidth) in [
+        ("pingpong", "pingpong", vec!["8", "1024", "8192", "65536", "1048576", "16777216"], true),
+        ("allreduce", "allreduce", vec!["1", "1024", "1048576", "16777216"], false),
+        ("broadcast", "bcast", vec!["1", "1024", "1048576"], false),
+        ("allgather", "allgather", vec!["1", "1024", "1048576"], false),
+        ("reducescatter", "reduce_scatter", vec!["1", "1024", "1048576"], false),
+        ("barrier", "barrier", vec!["0"], false),
+    ] {
+        let lines = bench(operation, "2");
+        let found: Vec<_> = lines.iter().map(|line| line["case"].as_str().unwrap()).collect();
+        assert_eq!(found, cases, "{operation}");
+        for line in lines {
+            assert_eq!((&line["bench"], &line["mode"], &line["ok"]), (&name.into(), &"hot".into(), &true.into()));
+            assert_eq!((&line["lib"], &line["cfg"], &line["np"]), (&"local".into(), &"te\"st".into(), &2.into()));
+            for key in ["med_us", "min_us", "p10_us", "p90_us", "bytes", "iters", "samples"] {
+                assert!(line[key].is_number(), "{operation}: {key}");
+            }
+            assert_eq!(line["GBps"].is_number(), bandwidth, "{operation}");
+        }
+    }
+}
+
+#[test]
+fn the_exchange_has_both_modes_and_bears_an_odd_rank() {
+    let lines = bench("exchange", "3");
+    assert_eq!(lines.len(), 12);
+    assert!(lines.iter().all(|line| line["ok"] == true && line["variant"] == "isend_irecv"));
+    assert_eq!(lines.iter().filter(|line| line["mode"] == "touch").count(), 6);
+}
+
+#[test]
+fn two_sided_operations_need_two_ranks() {
+    for operation in ["pingpong", "exchange"] {
+        let ended = parhelion(&["bench", operation, "-n", "1"]);
+        assert_eq!((ended.code, ended.stdout.lines().count()), (Some(2), 0), "{operation}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ranks_can_be_bound_to_cores() {
+    let ended = command::parhelion_with(
+        &["bench", "barrier", "-n", "2", "--pin"],
+        &[("B_TARGET_S", "0.00001"), ("B_SAMPLES", "3")],
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("right"), "{}", ended.stdout);
+}

@@ -1,0 +1,221 @@
+//! Solves, at several numbers of ranks.
+
+mod command;
+
+use std::path::{Path, PathBuf};
+
+use command::{Scratch, data, parhelion, solve};
+
+fn near_ones(path: &str, rows: usize) -> Vec<f64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let x: Vec<f64> = text.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(x.len(), rows);
+    assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-5), "{x:?}");
+    x
+}
+
+#[test]
+fn poisson_takes_the_same_iterations_at_any_number_of_ranks() {
+    let alone = solve(&["--pde", "16", "-n", "1"]);
+    assert_eq!(alone["rows"], 4096);
+    assert_eq!(alone["nonzeros"], 4096 * 7 - 6 * 16 * 16);
+    for ranks in ["2", "3", "4", "7"] {
+        let together = solve(&["--pde", "16", "-n", ranks]);
+        assert_eq!(together["iterations"], alone["iterations"], "{ranks} ranks");
+        assert_eq!(together["converged"], true);
+        let error = together["error_max"].as_f64().unwrap();
+        assert!(error < 1e-6 && (error - alone["error_max"].as_f64().unwrap()).abs() < 1e-9, "{ranks} ranks: {error}");
+    }
+}
+
+#[test]
+fn the_json_object_has_its_keys_and_right_numbers() {
+    let value = solve(&[&data("grid.mtx"), "-n", "3"]);
+    let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = [
+        "matrix",
+        "rows",
+        "nonzeros",
+        "ranks",
+        "backend",
+        "library",
+        "solver",
+        "iterations",
+        "converged",
+        "relative_residual",
+        "error_max",
+        "seconds",
+        "halo_bytes_per_exchange",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    // 72 cells, and both directions of the 127 faces between them.
+    assert_eq!((&value["rows"], &value["nonzeros"], &value["ranks"]), (&72.into(), &(72 + 2 * 127).into(), &3.into()));
+    assert_eq!((&value["backend"], &value["solver"]), (&"local".into(), &"cg".into()));
+    assert!(value["relative_residual"].as_f64().unwrap() <= 1e-8);
+    for part in ["total", "setup", "halo", "reduce", "compute"] {
+        assert!(value["seconds"][part].as_f64().unwrap() >= 0.0, "{part}");
+    }
+    assert!(value["halo_bytes_per_exchange"].as_u64().unwrap() > 0);
+    assert_eq!(solve(&[&data("grid.mtx"), "-n", "1"])["halo_bytes_per_exchange"], 0);
+}
+
+#[test]
+fn bicgstab_solves_a_matrix_that_is_not_symmetric() {
+    let convection = data("convection.mtx");
+    for ranks in ["1", "2", "4", "7"] {
+        let value = solve(&[&convection, "--solver", "bicgstab", "-n", ranks]);
+        assert_eq!((&value["converged"], &value["solver"]), (&true.into(), &"bicgstab".into()), "{ranks} ranks");
+        assert!(value["error_max"].as_f64().unwrap() < 1e-6, "{ranks} ranks");
+    }
+    let ended = parhelion(&["solve", &convection, "-n", "2", "--max-iterations", "3"]);
+    assert!(ended.stderr.starts_with("warning: the matrix is not symmetric"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_partition_may_be_uneven_scattered_and_leave_a_rank_with_nothing() {
+    let scratch = Scratch::new("parts");
+    let grid = data("grid.mtx");
+    let reference = solve(&[&grid, "-n", "1"]);
+    let uneven: String = (0..72).map(|row| if row % 3 == 0 { "0\n" } else { "3\n" }).collect();
+    let one: String = "2\n".repeat(72);
+    for (name, content) in [("uneven", uneven), ("one", one)] {
+        let parts = scratch.file(name, content);
+        let x = scratch.path("x");
+        let value = solve(&[&grid, "-n", "4", "--partition", &parts, "--solution", &x]);
+        assert_eq!(value["converged"], true, "{name}");
+        assert_eq!(value["iterations"], reference["iterations"], "{name}");
+        near_ones(&x, 72);
+    }
+}
+
+#[test]
+fn solution_and_right_hand_side_keep_the_numbering_of_the_file() {
+    let scratch = Scratch::new("numbering");
+    let grid = data("grid.mtx");
+    // b differs from row to row, so a value at a wrong place shows.
+    let plain: String = (0..72).map(|row| format!("{}\n", row + 1)).collect();
+    let array: String = (0..72)
+        .fold("%%MatrixMarket matrix array integer general\n72 1\n".into(), |t, row| format!("{t}{}\n", row + 1));
+    let rhs = [scratch.file("b.txt", plain), scratch.file("b.mtx", array)];
+    let parts = scratch.file("parts", (0..72).map(|row| format!("{}\n", row * 5 % 4)).collect::<String>());
+    let mut solutions: Vec<Vec<f64>> = Vec::new();
+    for extra in [&["-n", "1"][..], &["-n", "4"], &["-n", "4", "--order", "rcm"], &["-n", "4", "--partition", &parts]] {
+        for rhs in &rhs {
+            let x = scratch.path("x");
+            let value = solve(&[&[&grid, "--rhs", rhs, "--solution", &x, "--tolerance", "1e-12"], extra].concat());
+            assert!(value["error_max"].is_null());
+            let text = std::fs::read_to_string(&x).unwrap();
+            solutions.push(text.lines().map(|line| line.parse().unwrap()).collect());
+        }
+    }
+    let (first, others) = solutions.split_first().unwrap();
+    assert!(first.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 0.1));
+    for other in others {
+        assert!(first.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn the_order_does_not_change_the_answer_and_rcm_sends_less() {
+    let scratch = Scratch::new("rcm");
+    let grid = data("grid.mtx");
+    let x = scratch.path("x");
+    let natural = solve(&[&grid, "-n", "4"]);
+    let rcm = solve(&[&grid, "-n", "4", "--order", "rcm", "--solution", &x]);
+    assert_eq!(rcm["iterations"], natural["iterations"]);
+    let bytes = |value: &serde_json::Value| value["halo_bytes_per_exchange"].as_u64().unwrap();
+    assert!(bytes(&rcm) < bytes(&natural), "{} < {}", bytes(&rcm), bytes(&natural));
+    near_ones(&x, 72);
+    assert_eq!(
+        solve(&["--pde", "8", "-n", "3", "--order", "rcm"])["iterations"],
+        solve(&["--pde", "8", "-n", "3"])["iterations"]
+    );
+}
+
+#[test]
+fn the_plot_is_a_picture() {
+    let scratch = Scratch::new("plot");
+    for ranks in ["1", "5"] {
+        let path = scratch.path("plot.png");
+        solve(&["--pde", "6", "-n", ranks, "--plot", &path]);
+        let png = std::fs::read(&path).unwrap();
+        assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+        assert!(png.len() > 10_000);
+    }
+}
+
+#[test]
+fn what_does_not_converge_says_so_and_ends_with_code_1() {
+    let grid = data("grid.mtx");
+    let value = solve(&[&grid, "-n", "2", "--max-iterations", "2"]);
+    assert_eq!((&value["converged"], &value["iterations"]), (&false.into(), &2.into()));
+    let scratch = Scratch::new("indefinite");
+    let matrix = "%%MatrixMarket matrix coordinate real symmetric\n2 2 3\n1 1 1\n2 1 2\n2 2 1\n";
+    let ended = parhelion(&[
+        "solve",
+        &scratch.file("indefinite.mtx", matrix),
+        "-n",
+        "2",
+        "--rhs",
+        &scratch.file("b", "1\n-1\n"),
+    ]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stdout.contains("DID NOT CONVERGE") && ended.stdout.contains("positive definite"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn the_summary_names_what_a_reader_looks_for() {
+    let ended = parhelion(&["solve", &data("grid.mtx"), "-n", "3"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    for word in [
+        "72 rows",
+        "3 ranks",
+        "local",
+        "iterations",
+        "relative residual",
+        "error against 1",
+        "halo",
+        "reduce",
+        "compute",
+    ] {
+        assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
+    }
+}
+
+/// The matrices of the Harwell-Boeing collection, which are not part of the repository.
+fn collection(name: &str) -> Option<String> {
+    let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    if root.exists() {
+        return Some(root.display().to_string());
+    }
+    println!("not run: {} is not there", root.display());
+    None
+}
+
+#[test]
+fn bcsstk16_takes_197_iterations() {
+    let Some(path) = collection("bcsstk16.mtx") else { return };
+    for extra in [&["-n", "1"][..], &["-n", "2"], &["-n", "3"], &["-n", "7"], &["-n", "4", "--order", "rcm"]] {
+        let value = solve(&[&[path.as_str()], extra].concat());
+        let iterations = value["iterations"].as_u64().unwrap();
+        assert!(iterations.abs_diff(197) <= 3, "{extra:?}: {iterations}");
+        assert_eq!((&value["converged"], &value["nonzeros"]), (&true.into(), &290_378.into()));
+        assert!(value["error_max"].as_f64().unwrap() < 1e-5);
+    }
+}
+
+#[test]
+fn bcsstk13_takes_about_1360_iterations() {
+    let Some(path) = collection("bcsstk13.mtx") else { return };
+    for ranks in ["1", "4"] {
+        let value = solve(&[&path, "-n", ranks]);
+        let iterations = value["iterations"].as_u64().unwrap();
+        assert!(iterations.abs_diff(1360) <= 40, "{ranks} ranks: {iterations}");
+        assert_eq!(value["converged"], true);
+    }
+}

@@ -83,8 +83,12 @@ impl Verdict {
         let summary = out.lines().rev().find_map(|line| line.strip_prefix(program)?.strip_prefix(": "));
         let counts = summary.and_then(|s| Counts::parse(s.trim_end()));
         let mut verdict = Verdict { counts: counts.unwrap_or_default(), ..Verdict::default() };
-        verdict.failures.extend(named(out, "FAIL ").map(|(name, why)| format!("{name}: {why}")));
-        verdict.skipped.extend(named(out, "SKIP "));
+        verdict.failures.extend(out.lines().filter_map(|line| line.strip_prefix("FAIL ")).map(str::to_owned));
+        verdict.skipped.extend(out.lines().filter_map(skipped));
+        if verdict.counts.skipped > verdict.skipped.len() {
+            let unnamed = verdict.counts.skipped - verdict.skipped.len();
+            verdict.skipped.push((format!("{unnamed} tests of {program}"), "it did not say which or why".into()));
+        }
         match counts {
             None => verdict.add_failure(format!("{program} ended without its closing line: {end}")),
             Some(counts) if counts.passed + counts.failed == 0 => verdict.add_failure(format!("{program} ran no test")),
@@ -133,14 +137,15 @@ fn cargo_counts(result: &str) -> Counts {
     Counts { passed: number("passed"), failed: number("failed"), skipped: number("ignored") }
 }
 
-/// The lines `KEYWORD name: why`.
-fn named<'a>(out: &'a str, keyword: &'a str) -> impl Iterator<Item = (String, String)> + 'a {
-    let rests = out.lines().filter_map(move |line| line.strip_prefix(keyword));
-    rests.map(|rest| {
-        let (name, why) = rest.split_once(": ").unwrap_or((rest, "no reason given"));
-        (name.to_owned(), why.to_owned())
-    })
+/// Reads `SKIP name: why`, where a name may itself hold colons.
+fn skipped(line: &str) -> Option<(String, String)> {
+    let rest = line.strip_prefix("SKIP ")?;
+    let (name, why) = rest.rsplit_once(": ").unwrap_or((rest, "no reason given"));
+    Some((name.to_owned(), why.to_owned()))
 }
+
+/// What did not run for one reason, with the rows and numbers of ranks at which it did not; no row: a step.
+type NotRun = BTreeMap<String, BTreeMap<String, Vec<usize>>>;
 
 /// Everything that ran, by row and column of the closing table.
 #[derive(Default)]
@@ -148,28 +153,36 @@ pub(crate) struct Report {
     total: Counts,
     rows: Vec<(String, BTreeMap<usize, Counts>)>,
     failures: Vec<String>,
-    /// What was not run and why, and where.
-    not_run: BTreeMap<(String, String), Vec<String>>,
+    /// By reason.
+    not_run: BTreeMap<String, NotRun>,
 }
 
 impl Report {
     /// Adds a step that has no place in the table.
-    pub(crate) fn add(&mut self, place: &str, verdict: &Verdict) {
-        self.total += verdict.counts;
-        self.failures.extend(verdict.failures.iter().map(|why| format!("{place}: {why}")));
+    pub(crate) fn add(&mut self, step: &str, verdict: &Verdict) {
+        self.count(step, verdict);
         for (what, why) in &verdict.skipped {
-            self.not_run.entry((what.clone(), why.clone())).or_default().push(place.to_owned());
+            self.not_run.entry(why.clone()).or_default().entry(what.clone()).or_default();
         }
     }
 
     /// Adds a run of `row` (library and program) with so many ranks.
     pub(crate) fn add_cell(&mut self, row: &str, ranks: usize, verdict: &Verdict) {
-        self.add(&format!("{row} -n {ranks}"), verdict);
+        self.count(&format!("{row} -n {ranks}"), verdict);
+        for (what, why) in &verdict.skipped {
+            let places = self.not_run.entry(why.clone()).or_default().entry(what.clone()).or_default();
+            places.entry(row.to_owned()).or_default().push(ranks);
+        }
         let index = self.rows.iter().position(|(name, _)| name == row).unwrap_or_else(|| {
             self.rows.push((row.to_owned(), BTreeMap::new()));
             self.rows.len() - 1
         });
         *self.rows[index].1.entry(ranks).or_default() += verdict.counts;
+    }
+
+    fn count(&mut self, place: &str, verdict: &Verdict) {
+        self.total += verdict.counts;
+        self.failures.extend(verdict.failures.iter().map(|why| format!("{place}: {why}")));
     }
 
     pub(crate) fn succeeded(&self) -> bool {
@@ -189,8 +202,11 @@ impl Report {
         }
         if !self.not_run.is_empty() {
             text += "Not run:\n";
-            for ((what, why), places) in &self.not_run {
-                text += &format!("  {what}: {why} ({})\n", shorten(places));
+            for (why, tests) in &self.not_run {
+                text += &format!("  {why}:\n");
+                for (what, rows) in tests {
+                    text += &format!("    {what}{}\n", places(what, rows));
+                }
             }
             text += "\n";
         }
@@ -214,11 +230,15 @@ impl Report {
     }
 }
 
-/// The first places of a list, and how many more there are.
-fn shorten(places: &[String]) -> String {
-    const SHOWN: usize = 4;
-    let shown = places[..places.len().min(SHOWN)].join("; ");
-    if places.len() > SHOWN { format!("{shown}; and {} more", places.len() - SHOWN) } else { shown }
+/// Where a test did not run: ` (ROW -n 1 2; ROW -n 3)`, without a row that is the test's own name.
+fn places(what: &str, rows: &BTreeMap<String, Vec<usize>>) -> String {
+    let place = |(row, ranks): (&String, &Vec<usize>)| {
+        let ranks: Vec<String> = ranks.iter().map(usize::to_string).collect();
+        let row = if row == what { "" } else { row };
+        format!("{row} -n {}", ranks.join(" ")).trim_start().to_owned()
+    };
+    let places: Vec<String> = rows.iter().map(place).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join("; ")) }
 }
 
 #[cfg(test)]
@@ -246,12 +266,20 @@ mod tests {
 
     #[test]
     fn a_program_is_counted_by_its_last_closing_line() {
-        let out = "FAIL ring: rank 2 got 7\nSKIP large: needs 8 GiB\n\
+        let out = "FAIL ring: rank 2 got 7\nSKIP memory: large: needs 8 GiB\n\
                    conformance: 1 passed, 0 failed, 0 skipped\nconformance: 5 passed, 1 failed, 1 skipped\n";
         let verdict = Verdict::of_output("conformance", false, "exit status: 1", out);
         assert_eq!(verdict.counts, counts(5, 1, 1));
         assert_eq!(verdict.failures, ["ring: rank 2 got 7"]);
-        assert_eq!(verdict.skipped, [("large".to_owned(), "needs 8 GiB".to_owned())]);
+        assert_eq!(verdict.skipped, [("memory: large".to_owned(), "needs 8 GiB".to_owned())]);
+    }
+
+    #[test]
+    fn what_a_program_skips_without_a_word_is_said_all_the_same() {
+        let out = "SKIP b\nconformance: 5 passed, 0 failed, 3 skipped\n";
+        let verdict = Verdict::of_output("conformance", true, "", out);
+        assert_eq!(verdict.skipped[0], ("b".to_owned(), "no reason given".to_owned()));
+        assert!(verdict.skipped[1].0.contains("2 tests of conformance"), "{verdict:?}");
     }
 
     #[test]
@@ -296,16 +324,22 @@ mod tests {
             16,
             &Verdict { counts: counts(7, 1, 0), failures: vec!["ring: lost".into()], ..Verdict::default() },
         );
-        report.add_cell("mpich-5.0.2, solve", 1, &Verdict::skipped("bcsstk16", "the matrix is missing"));
+        for ranks in [1, 16] {
+            report.add_cell("mpich, solve", ranks, &Verdict::skipped("bcsstk16", "the matrix is missing"));
+            report.add_cell("mpich, conformance", ranks, &Verdict::skipped("mpich, conformance", "left out"));
+        }
+        report.add("docs", &Verdict::skipped("docs", "left out"));
         assert!(!report.succeeded());
         let want = "passed/failed/not run, by number of ranks\n\n\
                     library, program        1     16\n\
                     --------------------------------\n\
                     local, conformance  8/0/0  7/1/0\n\
-                    mpich-5.0.2, solve  0/0/1      -\n\n\
+                    mpich, solve        0/0/1  0/0/1\n\
+                    mpich, conformance  0/0/1  0/0/1\n\n\
                     Failed:\n  local, conformance -n 16: ring: lost\n\n\
-                    Not run:\n  bcsstk16: the matrix is missing (mpich-5.0.2, solve -n 1)\n\n\
-                    16 passed, 1 failed, 1 skipped\n";
+                    Not run:\n  left out:\n    docs\n    mpich, conformance (-n 1 16)\n  \
+                    the matrix is missing:\n    bcsstk16 (mpich, solve -n 1 16)\n\n\
+                    16 passed, 1 failed, 5 skipped\n";
         assert_eq!(report.text(), want);
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     for step in [steps::format(), steps::clippy(), steps::tests(), steps::docs()] {
         if options.ranks_only {
-            report.add("--ranks-only", &Verdict::skipped(step.name, "left out on request"));
+            report.add(step.name, &Verdict::skipped(step.name, "left out by --ranks-only"));
         } else {
             report.add(step.name, &step.run()?);
         }

@@ -78,10 +78,13 @@ fn run() -> Result<usize, Error> {
         own.free()?;
         if wrong != 0 {
             failed += 1;
+            if world.rank == 0 {
+                println!("FAIL {name}: {}", here(&outcome));
+            }
         } else if lacks != 0 {
             skipped += 1;
-            if let (0, Err(Failure::NotHere(why))) = (world.rank, &outcome) {
-                println!("skipped: {name}: {why}");
+            if world.rank == 0 {
+                println!("SKIP {name}: {}", here(&outcome));
             }
         } else {
             passed += 1;
@@ -93,4 +96,12 @@ fn run() -> Result<usize, Error> {
     environment.finalize()?;
     environment::after_finalization(library);
     Ok(failed)
+}
+
+/// What this rank has to say about a check that failed or was skipped somewhere.
+fn here(outcome: &Result<(), Failure>) -> &str {
+    match outcome {
+        Ok(()) => "on another rank, which says why on stderr",
+        Err(Failure::Wrong(why) | Failure::NotHere(why)) => why,
+    }
 }

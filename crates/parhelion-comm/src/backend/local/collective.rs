@@ -1,14 +1,19 @@
 //! Collectives through shared memory. Ranks show each other their calls, then read and write each other's buffers.
 //!
 //! # Blocking: the [`Meeting`]
-//! 1. Collective number `s` (from 1): a rank writes its call into its slot of parity `s % 2`, then adds one to `arrived`. All
-//!    have come when `arrived` reaches `P·s`; until then a rank that gives up takes its one back, and the collective has not
-//!    happened. From then on nobody may give up: all that is left is computing.
+//! 1. Collective number `s` (from 1): a rank writes its call into its slot of parity `s % 2` and sets the slot's `number` to
+//!    `s`. The collective happens once all slots of that parity say `s`. From then on nobody may give up: all that is left is
+//!    computing.
 //! 2. Everybody compares all calls. If they differ everybody sees it and leaves, having touched nothing.
 //! 3. Small send parts travel in the slot ([`EAGER`]); then each rank computes its own result and leaves. It may write its next
-//!    slot at once: that has the other parity, and the one after it needs `arrived = P·(s+1)`, when everybody has left `s`.
-//! 4. Else each does its share on everybody's buffers, adds one to `left`, and stays until all have: `P` times the number
-//!    of such collectives. Only then may the buffers go.
+//!    slot at once: that has the other parity, and the one after it needs all to have come to `s + 1`, so to have left `s`.
+//! 4. Else each does its share on everybody's buffers, counts that in its `left`, and stays until all have. Only then may the
+//!    buffers go.
+//!
+//! Giving up (a timeout, a deadlock) must not cross with others going on. Who has seen all slots say `s` goes on if, after a
+//! full fence, `withdrawing` is unset. Who gives up sets `withdrawing`, and after a full fence takes its slot back only if
+//! some slot does not say `s`. In the order of the two fences, either the first sees `withdrawing`, or the second sees all slots.
+//! Once it is set (for good) everybody decides under the gate's lock, where "all slots say `s`" is final.
 //!
 //! # Non-blocking: the [`Operation`]
 //! Calls meet in an object of their own. Once all have come, whoever polls takes shares of the work, one after the other, until
@@ -22,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::group::Group;
 use super::share::{Calls, own, share};
-use super::spin::Padded;
+use super::spin::{Padded, full_fence};
 use super::transport::Local;
 use super::wait::{Stop, Wait, Waiting};
 use crate::backend::signature::{Pair, Signature, compare, compare_counts};
@@ -36,8 +41,14 @@ const EAGER: usize = 240;
 /// One rank's call, as the others see it. The first line has all that a small collective needs.
 #[repr(C, align(128))]
 struct Slot {
+    /// The collective this is the call of; 0 for none.
+    number: AtomicU64,
+    shown: UnsafeCell<MaybeUninit<Shown>>,
+}
+
+#[repr(C)]
+struct Shown {
     digest: u64,
-    _pad: u64,
     data: [MaybeUninit<u8>; EAGER],
     signature: Signature,
     call: Collective<'static>,
@@ -45,9 +56,11 @@ struct Slot {
 
 /// Where the blocking collectives of one communicator meet.
 pub(super) struct Meeting {
-    arrived: Padded<AtomicU64>,
-    left: Padded<AtomicU64>,
-    places: Vec<Padded<Place>>,
+    places: Vec<Place>,
+    /// Somebody has given up once: see the module's head.
+    withdrawing: AtomicBool,
+    /// The last collective that was decided under the lock.
+    gate: Mutex<u64>,
     /// The collective in which an operator panicked, and at which rank.
     panicked: AtomicU64,
     panicked_rank: AtomicUsize,
@@ -55,39 +68,76 @@ pub(super) struct Meeting {
 
 struct Place {
     /// By parity of the collective's number.
-    slots: [UnsafeCell<MaybeUninit<Slot>>; 2],
-    /// A thread of this rank is inside a collective.
-    busy: AtomicBool,
-    /// Collectives that have happened, and those of them that ended with step 4. Only the busy thread uses them.
-    number: AtomicU64,
-    shared: AtomicU64,
+    slots: [Slot; 2],
+    /// How many collectives this rank has left by rule 4.
+    left: Padded<AtomicU64>,
+    own: Padded<Own>,
 }
 
-// SAFETY: slots are written by their rank's busy thread before it adds to `arrived`, read by others between the completion of
-// that count and rule 3 or 4's end, which is before they are written again.
+/// What only this rank's threads use.
+#[derive(Default)]
+struct Own {
+    /// A thread of this rank is inside a collective.
+    busy: AtomicBool,
+    /// Collectives that have happened. Only the busy thread uses it.
+    number: AtomicU64,
+}
+
+// SAFETY: a slot is written by its rank's busy thread before its number is set, read by others between the time when all say
+// that number and the end of rule 3 or 4, which is before it is written again.
 unsafe impl Sync for Meeting {}
 // SAFETY: as above; the pointers inside a call are used under the same rules.
 unsafe impl Send for Meeting {}
 
 impl Meeting {
     pub(super) fn new(size: usize) -> Self {
-        let place = || Place {
-            slots: [const { UnsafeCell::new(MaybeUninit::uninit()) }; 2],
-            busy: AtomicBool::new(false),
-            number: AtomicU64::new(0),
-            shared: AtomicU64::new(0),
-        };
+        let slot = || Slot { number: AtomicU64::new(0), shown: UnsafeCell::new(MaybeUninit::uninit()) };
+        let place = || Place { slots: [slot(), slot()], left: Padded::default(), own: Padded::default() };
         Meeting {
-            arrived: Padded::default(),
-            left: Padded::default(),
-            places: (0..size).map(|_| Padded(place())).collect(),
+            places: (0..size).map(|_| place()).collect(),
+            withdrawing: AtomicBool::new(false),
+            gate: Mutex::default(),
             panicked: AtomicU64::new(0),
             panicked_rank: AtomicUsize::new(0),
         }
     }
 
-    fn size(&self) -> u64 {
-        self.places.len() as u64
+    fn has_come(&self, rank: usize, number: u64) -> bool {
+        self.places[rank].slots[(number % 2) as usize].number.load(Ordering::Acquire) == number
+    }
+
+    fn all_have_come(&self, number: u64) -> bool {
+        (0..self.places.len()).all(|rank| self.has_come(rank, number))
+    }
+
+    /// Whether collective `number`, whose slots a caller has all seen, happens.
+    #[inline]
+    fn is_decided(&self, number: u64) -> bool {
+        full_fence();
+        !self.withdrawing.load(Ordering::Relaxed) || self.decide(number)
+    }
+
+    #[cold]
+    fn decide(&self, number: u64) -> bool {
+        let mut decided = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if *decided < number && self.all_have_come(number) {
+            *decided = number;
+        }
+        *decided >= number
+    }
+
+    /// Takes this rank's slot back; false if it is too late, and the collective happens.
+    #[cold]
+    fn give_up(&self, rank: usize, number: u64) -> bool {
+        let mut decided = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.withdrawing.store(true, Ordering::Relaxed);
+        full_fence();
+        if *decided >= number || self.all_have_come(number) {
+            *decided = number;
+            return false;
+        }
+        self.places[rank].slots[(number % 2) as usize].number.store(0, Ordering::Release);
+        true
     }
 }
 
@@ -98,9 +148,9 @@ struct Present<'a> {
 }
 
 impl Present<'_> {
-    fn slot(&self, rank: usize) -> &Slot {
+    fn slot(&self, rank: usize) -> &Shown {
         // SAFETY: everybody has come, so the slot of this parity is written, and stays until this rank has left (rules 3, 4).
-        unsafe { (*self.meeting.places[rank].slots[self.parity].get()).assume_init_ref() }
+        unsafe { (*self.meeting.places[rank].slots[self.parity].shown.get()).assume_init_ref() }
     }
 }
 
@@ -224,22 +274,45 @@ fn disagreement(signatures: &[Signature], calls: &impl Calls) -> Option<String> 
     }
 }
 
-/// Waits for a counter of the meeting.
-struct CountWait<'a> {
-    local: &'a Local,
-    counter: &'a AtomicU64,
-    target: u64,
-    call: &'a Collective<'a>,
-    /// Whether the others may still fail to come.
-    may_be_lost: bool,
+/// What a rank waits for in a blocking collective.
+enum Until {
+    /// Everybody has come to this number.
+    Come(u64),
+    /// Everybody has left this many by rule 4. Nobody can be lost meanwhile.
+    Left(u64),
 }
 
-impl Wait for CountWait<'_> {
+struct MeetingWait<'a> {
+    local: &'a Local,
+    call: &'a Collective<'a>,
+    until: Until,
+    /// The ranks before this one have been seen to be there.
+    seen: usize,
+}
+
+impl Wait for MeetingWait<'_> {
     type Output = ();
 
     #[inline]
     fn poll(&mut self) -> Option<()> {
-        (self.counter.load(Ordering::Acquire) >= self.target).then_some(())
+        let meeting = &self.local.group.meeting;
+        while let Some(place) = meeting.places.get(self.seen) {
+            let there = match self.until {
+                Until::Come(number) => meeting.has_come(self.seen, number),
+                Until::Left(count) => place.left.load(Ordering::Acquire) >= count,
+            };
+            if !there {
+                return None;
+            }
+            self.seen += 1;
+        }
+        match self.until {
+            Until::Come(number) if !meeting.is_decided(number) => {
+                self.seen = 0;
+                None
+            }
+            _ => Some(()),
+        }
     }
 
     fn progress(&mut self) {
@@ -247,11 +320,10 @@ impl Wait for CountWait<'_> {
     }
 
     fn lost(&self) -> Option<(usize, &'static str)> {
-        if !self.may_be_lost {
-            return None;
-        }
+        let Until::Come(number) = self.until else { return None };
         let (world, group) = (&self.local.world, &self.local.group);
-        (0..group.ranks.len()).find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
+        let missing = (0..group.ranks.len()).filter(|&r| !group.meeting.has_come(r, number));
+        missing.into_iter().find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
     }
 
     fn describe(&self) -> Waiting {
@@ -292,42 +364,42 @@ impl Group {
         let operation = call.kind.name();
         let meeting = &self.meeting;
         let place = &meeting.places[local.rank];
-        if place.busy.swap(true, Ordering::Acquire) {
+        if place.own.busy.swap(true, Ordering::Acquire) {
             let text = "another thread of this rank is inside a collective on this communicator; use a dup of it";
             return Err(Error::new(operation, ErrorKind::Unsupported(text.into())));
         }
-        let _busy = Busy(&place.busy);
-        let number = place.number.load(Ordering::Relaxed) + 1;
+        let _busy = Busy(&place.own.busy);
+        let number = place.own.number.load(Ordering::Relaxed) + 1;
         let parity = (number % 2) as usize;
         let eager = eager_bytes(call);
 
         // Rule 1.
         let signature = Signature::of(call);
         let digest = signature.digest();
-        let slot = place.slots[parity].get().cast::<Slot>();
-        // SAFETY: this rank's slot, by its busy thread; nobody reads it before `arrived` (rule 3). The call's borrows outlive the
-        // readers: they end before this function returns (rules 3 and 4).
+        let slot = &place.slots[parity];
+        let shown = slot.shown.get().cast::<Shown>();
+        // SAFETY: this rank's slot, by its busy thread; nobody reads it before its number is set (rule 3). The call's borrows
+        // outlive the readers: they end before this function returns (rules 3 and 4).
         unsafe {
-            (&raw mut (*slot).digest).write(digest);
-            (&raw mut (*slot).signature).write(signature);
-            (&raw mut (*slot).call).write(forget_lifetime(call));
+            (&raw mut (*shown).digest).write(digest);
+            (&raw mut (*shown).signature).write(signature);
+            (&raw mut (*shown).call).write(forget_lifetime(call));
             if let Some(bytes) = eager {
                 if bytes > 0 && (call.kind != Kind::Broadcast || local.rank == call.root) {
-                    let data = (&raw mut (*slot).data).cast::<u8>();
+                    let data = (&raw mut (*shown).data).cast::<u8>();
                     std::ptr::copy_nonoverlapping(input(call), data, bytes);
                 }
             }
         }
-        let target = meeting.size() * number;
-        if meeting.arrived.fetch_add(1, Ordering::AcqRel) + 1 == target {
-            self.notify_others(local);
-        } else {
-            let wait = CountWait { local, counter: &meeting.arrived, target, call, may_be_lost: true };
-            if let Err(stop) = local.world.block(local.me, wait) {
-                self.retract(target).map_err(|()| local.stopped(operation, stop))?;
+        slot.number.store(number, Ordering::Release);
+        self.notify_others(local);
+        let wait = MeetingWait { local, call, until: Until::Come(number), seen: 0 };
+        if let Err(stop) = local.world.block(local.me, wait) {
+            if meeting.give_up(local.rank, number) {
+                return Err(local.stopped(operation, stop));
             }
         }
-        place.number.store(number, Ordering::Relaxed);
+        place.own.number.store(number, Ordering::Relaxed);
 
         // Rule 2.
         let present = Present { meeting, parity };
@@ -368,29 +440,15 @@ impl Group {
         Ok(number)
     }
 
-    /// Takes this rank's arrival back. `Ok`: too late, all have come, and the collective goes on.
-    #[cold]
-    fn retract(&self, target: u64) -> Result<(), ()> {
-        let retracted = self
-            .meeting
-            .arrived
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < target).then(|| now - 1));
-        if retracted.is_ok() { Err(()) } else { Ok(()) }
-    }
-
     /// Leaves a collective whose buffers others use, together with them.
     fn part(&self, local: &Local, call: &Collective<'_>) {
-        let meeting = &self.meeting;
-        let shared = &meeting.places[local.rank].shared;
-        let target = meeting.size() * (shared.load(Ordering::Relaxed) + 1);
-        shared.store(target / meeting.size(), Ordering::Relaxed);
-        if meeting.left.fetch_add(1, Ordering::AcqRel) + 1 == target {
-            self.notify_others(local);
-            return;
-        }
+        let left = &self.meeting.places[local.rank].left;
+        let count = left.load(Ordering::Relaxed) + 1;
+        left.store(count, Ordering::Release);
+        self.notify_others(local);
         loop {
             // Nobody can be lost, and a deadlock or a timeout here would only mean that another rank is slow to compute.
-            let wait = CountWait { local, counter: &meeting.left, target, call, may_be_lost: false };
+            let wait = MeetingWait { local, call, until: Until::Left(count), seen: 0 };
             if local.world.block(local.me, wait).is_ok() {
                 return;
             }
@@ -398,11 +456,7 @@ impl Group {
     }
 
     fn notify_others(&self, local: &Local) {
-        for &rank in &self.ranks {
-            if rank != local.me {
-                local.world.notify(rank);
-            }
-        }
+        local.world.notify_each(self.ranks.iter().copied().filter(|&rank| rank != local.me));
     }
 
     /// See [`Transport::start_collective`](crate::backend::Transport::start_collective).

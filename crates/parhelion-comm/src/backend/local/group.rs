@@ -133,9 +133,7 @@ impl Group {
         if g.come.len() == g.ranks.len() {
             nursery.named.remove(&key);
         }
-        for &r in &g.ranks {
-            local.world.notify(self.ranks[r]);
-        }
+        local.world.notify_each(g.ranks.iter().map(|&r| self.ranks[r]));
         drop(g);
         Joined { gathering, rank: local.rank, fault }
     }

@@ -143,34 +143,26 @@ impl World {
         mailbox.take(selector)
     }
 
-    /// [`World::take`] that looks only at what `source` has sent last, if nothing else can match: the fast path of a blocking
-    /// receive from a named rank.
+    /// Receives into `buffer` what `source` has sent, if nothing that came before it matches: the fast path of a blocking
+    /// receive from a named rank. `None`: nothing there, or nothing that this path can take.
+    ///
+    /// # Safety
+    /// `buffer` is writable for `capacity` bytes.
     #[inline]
-    pub(super) fn take_from(&self, rank: usize, source: usize, selector: &Selector) -> Option<Message> {
-        let mut mailbox = self.ranks[rank].mailbox.lock();
-        let mailbox = &mut *mailbox;
-        if let Some(message) = mailbox.take(selector) {
-            return Some(message);
+    pub(super) unsafe fn receive_from(
+        &self,
+        rank: usize,
+        source: usize,
+        selector: &Selector,
+        buffer: *mut u8,
+        capacity: usize,
+    ) -> Option<Result<Status, Truncated>> {
+        let mailbox = self.ranks[rank].mailbox.lock();
+        if !mailbox.unexpected.is_empty() || !mailbox.posted.is_empty() {
+            return None;
         }
-        let ring = self.ring(source, rank)?;
-        let mut sorted = false;
-        // SAFETY: the mailbox lock is held.
-        while let Some(message) = unsafe { ring.pop() } {
-            // An earlier posted receive has the first claim.
-            let claimed = mailbox.posted.iter().any(|p| p.selector.accepts(&message.envelope));
-            if !claimed && selector.accepts(&message.envelope) && !message.is_withdrawn() {
-                if sorted {
-                    self.notify(rank);
-                }
-                return Some(message);
-            }
-            mailbox.sort(message);
-            sorted = true;
-        }
-        if sorted {
-            self.notify(rank);
-        }
-        None
+        // SAFETY: the mailbox lock is held; the caller's promise.
+        unsafe { self.ring(source, rank)?.pop_into(|e| selector.accepts(e), buffer, capacity) }
     }
 
     /// What the first selected message is, left in its place.

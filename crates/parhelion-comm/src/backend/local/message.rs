@@ -7,7 +7,7 @@ use super::rendezvous::Rendezvous;
 use crate::status::{Source, Status, TagSelector};
 
 /// Payloads up to this size travel inside the ring's cell, so that a small message is one cache line.
-pub(super) const INLINE: usize = 32;
+pub(super) const INLINE: usize = 40;
 
 /// By what a message is matched.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +43,16 @@ impl Selector {
 }
 
 pub(super) enum Body {
-    /// Up to [`INLINE`] bytes.
-    Inline(u8, [MaybeUninit<u8>; INLINE]),
+    /// Up to [`INLINE`] bytes: as many as the number says.
+    Inline(u8, Words),
     /// Up to the eager limit: a copy that the receiver frees.
     Boxed(Box<[u8]>),
     /// Beyond it: the sender's own memory, copied once.
     Rendezvous(Arc<Rendezvous>),
 }
+
+/// The payload of a cell; only some of it may be set.
+pub(super) type Words = [MaybeUninit<u64>; INLINE / 8];
 
 pub(super) struct Message {
     pub(super) body: Body,
@@ -74,28 +77,6 @@ impl Message {
         matches!(&self.body, Body::Rendezvous(r) if r.is_withdrawn())
     }
 
-    /// A message with a copy of the payload.
-    ///
-    /// # Safety
-    /// `buf` is readable for `len` bytes.
-    #[inline]
-    pub(super) unsafe fn eager(envelope: Envelope, buf: *const u8, len: usize) -> Self {
-        let body = if len <= INLINE {
-            let mut bytes = [MaybeUninit::<u8>::uninit(); INLINE];
-            // SAFETY: `len` fits the array, and the caller promises that `buf` is readable.
-            unsafe { copy_small(buf, bytes.as_mut_ptr().cast(), len) };
-            Body::Inline(len as u8, bytes)
-        } else {
-            let mut bytes = Box::<[u8]>::new_uninit_slice(len);
-            // SAFETY: the box has `len` bytes, all written by the copy.
-            Body::Boxed(unsafe {
-                std::ptr::copy_nonoverlapping(buf, bytes.as_mut_ptr().cast(), len);
-                bytes.assume_init()
-            })
-        };
-        Message { body, envelope }
-    }
-
     /// Copies the payload to `buf`. `None`: the sender took the message back; look for another.
     ///
     /// # Safety
@@ -106,7 +87,7 @@ impl Message {
         let fits = status.bytes <= capacity;
         match self.body {
             // SAFETY (both copies): the message fits, and the caller promises the buffer.
-            Body::Inline(len, bytes) if fits => unsafe { copy_small(bytes.as_ptr().cast(), buf, len as usize) },
+            Body::Inline(len, words) if fits => unsafe { copy_small(words.as_ptr().cast(), buf, len as usize) },
             // SAFETY: as above.
             Body::Boxed(bytes) if fits => unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf, bytes.len()) },
             Body::Inline(..) | Body::Boxed(_) => {}
@@ -133,7 +114,7 @@ pub(super) struct Truncated {
 /// # Safety
 /// As [`std::ptr::copy_nonoverlapping`].
 #[inline(always)]
-unsafe fn copy_small(from: *const u8, to: *mut u8, len: usize) {
+pub(super) unsafe fn copy_small(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         if len == 8 {

@@ -11,22 +11,100 @@
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::message::Message;
+use super::message::{Body, Envelope, INLINE, Message, Truncated, Words, copy_small};
+use super::rendezvous::Rendezvous;
 use super::spin::{Padded, SpinLock};
+use crate::status::Status;
 
 /// Messages that fit before the ring overflows.
 const CELLS: usize = 64;
 
+/// A message as it lies in the ring. Written and read in place: a value moved through the stack would be stored and
+/// loaded again in other widths, which processors do slowly.
 #[repr(C, align(64))]
 struct Cell {
-    message: UnsafeCell<MaybeUninit<Message>>,
     turn: AtomicU32,
+    content: UnsafeCell<Content>,
 }
 
+#[repr(C)]
+struct Content {
+    /// The length of an inline payload, or [`BOXED`], or [`RENDEZVOUS`].
+    form: u32,
+    envelope: Envelope,
+    /// The payload; or the box's pointer and length; or the rendezvous' pointer.
+    words: Words,
+}
+
+const BOXED: u32 = u32::MAX;
+const RENDEZVOUS: u32 = u32::MAX - 1;
+
 const _: () = assert!(size_of::<Cell>() == 64, "a message is one cache line");
+
+/// What a sender puts into the ring.
+pub(super) enum Payload {
+    /// Bytes to copy.
+    Bytes(*const u8, usize),
+    Offer(Arc<Rendezvous>),
+}
+
+impl Content {
+    /// Writes a message.
+    ///
+    /// # Safety
+    /// `this` is valid for writes; bytes of a payload are readable.
+    #[inline]
+    unsafe fn write(this: *mut Content, envelope: Envelope, payload: Payload) {
+        // SAFETY: the caller's promise; a box and an offer become plain words, taken back by `take` once.
+        unsafe {
+            (&raw mut (*this).envelope).write(envelope);
+            let words = (&raw mut (*this).words).cast::<u64>();
+            let form = match payload {
+                Payload::Bytes(bytes, len) if len <= INLINE => {
+                    copy_small(bytes, words.cast(), len);
+                    len as u32
+                }
+                Payload::Bytes(bytes, len) => {
+                    let mut copy = Box::<[u8]>::new_uninit_slice(len);
+                    std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr().cast(), len);
+                    words.cast::<*mut u8>().write(Box::into_raw(copy).cast());
+                    words.add(1).write(len as u64);
+                    BOXED
+                }
+                Payload::Offer(offer) => {
+                    words.cast::<*const Rendezvous>().write(Arc::into_raw(offer));
+                    RENDEZVOUS
+                }
+            };
+            (&raw mut (*this).form).write(form);
+        }
+    }
+
+    /// Takes the message out.
+    ///
+    /// # Safety
+    /// `this` was written and not taken since.
+    unsafe fn take(this: *const Content) -> Message {
+        // SAFETY: the caller's promise: each form was written by `write`.
+        unsafe {
+            let words = (&raw const (*this).words).cast::<u64>();
+            let body = match (*this).form {
+                BOXED => {
+                    let bytes = words.cast::<*mut u8>().read();
+                    let len = words.add(1).read() as usize;
+                    Body::Boxed(Box::from_raw(std::ptr::slice_from_raw_parts_mut(bytes, len)))
+                }
+                RENDEZVOUS => Body::Rendezvous(Arc::from_raw(words.cast::<*const Rendezvous>().read())),
+                len => Body::Inline(len as u8, (*this).words),
+            };
+            Message { body, envelope: (*this).envelope }
+        }
+    }
+}
 
 #[derive(Default)]
 struct Producer {
@@ -51,7 +129,11 @@ unsafe impl Send for Ring {}
 
 impl Ring {
     pub(super) fn new() -> Self {
-        let cell = || Cell { message: UnsafeCell::new(MaybeUninit::uninit()), turn: AtomicU32::new(0) };
+        let cell = || {
+            let envelope = Envelope { context: 0, source: 0, tag: 0 };
+            let content = Content { form: 0, envelope, words: [MaybeUninit::uninit(); INLINE / 8] };
+            Cell { turn: AtomicU32::new(0), content: UnsafeCell::new(content) }
+        };
         Ring {
             cells: (0..CELLS).map(|_| cell()).collect(),
             head: Padded::default(),
@@ -62,29 +144,61 @@ impl Ring {
     }
 
     /// Appends a message. Never waits for the consumer.
+    ///
+    /// # Safety
+    /// The payload's bytes are readable during the call.
     #[inline]
-    pub(super) fn push(&self, message: Message) {
+    pub(super) unsafe fn push(&self, envelope: Envelope, payload: Payload) {
         let mut producer = self.producer.lock();
         let p = &mut *producer;
         if p.overflowing || p.tail - p.head == CELLS {
             p.head = self.head.load(Ordering::Acquire);
-            if p.overflowing || p.tail - p.head == CELLS {
-                let mut list = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-                // Rule 4: back to the ring only once the list is empty and the ring has room.
-                if !list.is_empty() || p.tail - p.head == CELLS {
-                    list.push_back(message);
-                    self.overflowed.store(list.len(), Ordering::Release);
-                    p.overflowing = true;
-                    return;
-                }
-                p.overflowing = false;
-            }
+            // SAFETY: the caller's promise.
+            let Some(payload) = (unsafe { self.overflow(p, envelope, payload) }) else { return };
+            // SAFETY: as below.
+            unsafe { self.place(p, envelope, payload) };
+            return;
         }
+        // SAFETY: the caller's promise; the ring has room, by the producer's count.
+        unsafe { self.place(p, envelope, payload) };
+    }
+
+    /// # Safety
+    /// The payload's bytes are readable; the ring has room; `p` is the locked producer.
+    #[inline]
+    unsafe fn place(&self, p: &mut Producer, envelope: Envelope, payload: Payload) {
         let cell = &self.cells[p.tail % CELLS];
         // SAFETY: rule 3: the consumer has taken what was here; rule 1: no other producer.
-        unsafe { (*cell.message.get()).write(message) };
+        unsafe { Content::write(cell.content.get(), envelope, payload) };
         p.tail += 1;
         cell.turn.store(p.tail as u32, Ordering::Release);
+    }
+
+    /// Appends to the list, if rule 4 asks for it; else gives the payload back.
+    ///
+    /// # Safety
+    /// The payload's bytes are readable.
+    #[cold]
+    unsafe fn overflow(&self, p: &mut Producer, envelope: Envelope, payload: Payload) -> Option<Payload> {
+        let full = p.tail - p.head == CELLS;
+        if !p.overflowing && !full {
+            return Some(payload);
+        }
+        let mut list = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.is_empty() && !full {
+            p.overflowing = false;
+            return Some(payload);
+        }
+        let mut content = MaybeUninit::<Content>::uninit();
+        // SAFETY: written here, taken here.
+        let message = unsafe {
+            Content::write(content.as_mut_ptr(), envelope, payload);
+            Content::take(content.as_ptr())
+        };
+        list.push_back(message);
+        self.overflowed.store(list.len(), Ordering::Release);
+        p.overflowing = true;
+        None
     }
 
     /// Whether [`Ring::pop`] would find something; needs no lock.
@@ -128,9 +242,41 @@ impl Ring {
             return None;
         }
         // SAFETY: rule 2: the turn says that message `head` is here, and only this consumer takes it.
-        let message = unsafe { (*cell.message.get()).assume_init_read() };
+        let message = unsafe { Content::take(cell.content.get()) };
         self.head.store(head + 1, Ordering::Release);
         Some(message)
+    }
+
+    /// Takes the oldest message straight into `buffer` if it is an inline one that `accepts` wants.
+    ///
+    /// # Safety
+    /// As [`Ring::pop`]; `buffer` is writable for `capacity` bytes.
+    #[inline]
+    pub(super) unsafe fn pop_into(
+        &self,
+        accepts: impl FnOnce(&Envelope) -> bool,
+        buffer: *mut u8,
+        capacity: usize,
+    ) -> Option<Result<Status, Truncated>> {
+        let head = self.head.load(Ordering::Relaxed);
+        let cell = &self.cells[head % CELLS];
+        if cell.turn.load(Ordering::Acquire) != (head + 1) as u32 {
+            return None;
+        }
+        // SAFETY: rule 2; the producer does not write here before `head` has passed.
+        let content = unsafe { &*cell.content.get() };
+        let bytes = content.form as usize;
+        if bytes > INLINE || !accepts(&content.envelope) {
+            return None;
+        }
+        let status = Status { source: content.envelope.source as usize, tag: content.envelope.tag, bytes };
+        let fits = bytes <= capacity;
+        if fits {
+            // SAFETY: the message fits the buffer that the caller promises.
+            unsafe { copy_small(content.words.as_ptr().cast(), buffer, bytes) };
+        }
+        self.head.store(head + 1, Ordering::Release);
+        Some(if fits { Ok(status) } else { Err(Truncated { status, capacity }) })
     }
 }
 
@@ -144,12 +290,10 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::local::message::{Body, Envelope};
 
-    fn message(tag: u32) -> Message {
-        let bytes = tag.to_le_bytes();
-        // SAFETY: four readable bytes.
-        unsafe { Message::eager(Envelope { context: 0, source: 0, tag }, bytes.as_ptr(), 4) }
+    fn push(ring: &Ring, tag: u32, bytes: &[u8]) {
+        // SAFETY: the slice's bytes are readable.
+        unsafe { ring.push(Envelope { context: 0, source: 0, tag }, Payload::Bytes(bytes.as_ptr(), bytes.len())) }
     }
 
     #[test]
@@ -159,7 +303,7 @@ mod tests {
         std::thread::scope(|s| {
             s.spawn(|| {
                 for tag in 0..total {
-                    ring.push(message(tag));
+                    push(&ring, tag, &tag.to_le_bytes());
                     if tag % 1000 == 0 {
                         std::thread::yield_now();
                     }
@@ -186,8 +330,7 @@ mod tests {
         let ring = Ring::new();
         let long = [7u8; 100];
         for tag in 0..200 {
-            // SAFETY: a hundred readable bytes.
-            ring.push(unsafe { Message::eager(Envelope { context: 0, source: 0, tag }, long.as_ptr(), 100) });
+            push(&ring, tag, &long);
         }
         assert!(ring.has_message());
     }

@@ -23,6 +23,19 @@ impl<T> DerefMut for Padded<T> {
     }
 }
 
+/// `fence(SeqCst)`. On x86 a locked instruction is the same barrier as the `mfence` that Rust emits, at a third of the cost;
+/// crossbeam-epoch does likewise.
+#[inline(always)]
+pub(super) fn full_fence() {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: adds zero to the top of the stack, which is mapped; the default memory clobber orders the compiler.
+    unsafe {
+        std::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    std::sync::atomic::fence(Ordering::SeqCst);
+}
+
 /// A lock that costs one atomic exchange; a std mutex costs two, which an 8-byte message would notice.
 #[derive(Default)]
 pub(super) struct SpinLock<T> {

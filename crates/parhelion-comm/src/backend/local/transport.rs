@@ -8,6 +8,7 @@ use super::group::{Group, Joined};
 use super::mailbox::Receive;
 use super::message::{Envelope, Message, Selector, Truncated};
 use super::rendezvous::Rendezvous;
+use super::ring::{Payload, Ring};
 use super::wait::{Stop, Wait, Waiting};
 use super::world::World;
 use crate::backend::{Collective, Keep, Matched, NO_STATUS, Pending, SendMode, Transport};
@@ -79,8 +80,9 @@ impl Local {
     unsafe fn offer(&self, buf: *const u8, len: usize, dest: usize, tag: u32) -> Arc<Rendezvous> {
         // SAFETY: the caller's promise.
         let offer = unsafe { Rendezvous::new(buf, len, self.world.clone(), self.me) };
-        let body = super::message::Body::Rendezvous(offer.clone());
-        self.world.post(self.me, self.group.ranks[dest], Message { body, envelope: self.envelope(tag) });
+        let payload = Payload::Offer(offer.clone());
+        // SAFETY: an offer has no bytes to read.
+        unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
         offer
     }
 
@@ -148,34 +150,19 @@ struct TakeWait<'a> {
     local: &'a Local,
     operation: &'static str,
     selector: Selector,
-    /// Look at everything that has arrived, not only at the source's ring.
+    /// Look also if nothing new has arrived.
     thorough: bool,
 }
 
 impl Wait for TakeWait<'_> {
     type Output = Message;
 
-    #[inline]
     fn poll(&mut self) -> Option<Message> {
         let (world, me) = (&*self.local.world, self.local.me);
-        if std::mem::take(&mut self.thorough) {
-            return world.take(me, &self.selector);
+        if !std::mem::take(&mut self.thorough) && !world.inbound(me).any(Ring::has_message) {
+            return None;
         }
-        match self.selector.source {
-            Source::Rank(rank) => {
-                let source = self.local.group.ranks[rank];
-                if !world.ring(source, me).is_some_and(super::ring::Ring::has_message) {
-                    return None;
-                }
-                world.take_from(me, source, &self.selector)
-            }
-            Source::Any => {
-                if !world.inbound(me).any(super::ring::Ring::has_message) {
-                    return None;
-                }
-                world.take(me, &self.selector)
-            }
-        }
+        world.take(me, &self.selector)
     }
 
     fn progress(&mut self) {
@@ -189,6 +176,52 @@ impl Wait for TakeWait<'_> {
 
     fn describe(&self) -> Waiting {
         self.local.describe(self.operation, peers(self.selector.source, self.selector.tag))
+    }
+}
+
+/// Waits for a selected message and receives it.
+struct ReceiveWait<'a> {
+    take: TakeWait<'a>,
+    /// Writable for `len` bytes while this lives, by promise of `recv`'s caller.
+    buf: *mut u8,
+    len: usize,
+}
+
+impl Wait for ReceiveWait<'_> {
+    type Output = Result<Status, Truncated>;
+
+    #[inline]
+    fn poll(&mut self) -> Option<Self::Output> {
+        if let Source::Rank(rank) = self.take.selector.source {
+            let local = self.take.local;
+            let source = local.group.ranks[rank];
+            if local.world.ring(source, local.me).is_some_and(Ring::has_message) {
+                // SAFETY: see `buf`.
+                let received = unsafe {
+                    local.world.receive_from(local.me, source, &self.take.selector, self.buf, self.len)
+                };
+                if received.is_some() {
+                    return received;
+                }
+            } else if !self.take.thorough {
+                return None;
+            }
+        }
+        let message = self.take.poll()?;
+        // SAFETY: see `buf`. A message taken back meanwhile is none: the next poll looks for another.
+        unsafe { message.deliver(self.buf, self.len) }
+    }
+
+    fn progress(&mut self) {
+        self.take.progress();
+    }
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        self.take.lost()
+    }
+
+    fn describe(&self) -> Waiting {
+        self.take.describe()
     }
 }
 
@@ -268,9 +301,9 @@ impl Transport for Local {
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
         if self.is_eager(len, mode) {
+            let payload = Payload::Bytes(buf, len);
             // SAFETY: readable, as the caller promises; copied before this returns.
-            let message = unsafe { Message::eager(self.envelope(tag), buf, len) };
-            self.world.post(self.me, self.group.ranks[dest], message);
+            unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
             return Ok(());
         }
         // SAFETY: readable during this call, which does not end before the offer is done or withdrawn.
@@ -280,14 +313,10 @@ impl Transport for Local {
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        loop {
-            let wait = self.take_wait("recv", source, tag);
-            let message = self.world.block(self.me, wait).map_err(|stop| self.located("recv", stop, source, tag))?;
-            // SAFETY: writable, as the caller promises.
-            match unsafe { message.deliver(buf, len) } {
-                Some(result) => return result.map_err(|t| truncated("recv", t)),
-                None => continue,
-            }
+        let wait = ReceiveWait { take: self.take_wait("recv", source, tag), buf, len };
+        match self.world.block(self.me, wait) {
+            Ok(result) => result.map_err(|t| truncated("recv", t)),
+            Err(stop) => Err(self.located("recv", stop, source, tag)),
         }
     }
 
@@ -300,9 +329,9 @@ impl Transport for Local {
         mode: SendMode,
     ) -> Result<Box<dyn Pending>> {
         if self.is_eager(len, mode) {
+            let payload = Payload::Bytes(buf, len);
             // SAFETY: readable, as the caller promises; copied before this returns.
-            let message = unsafe { Message::eager(self.envelope(tag), buf, len) };
-            self.world.post(self.me, self.group.ranks[dest], message);
+            unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
             return Ok(Box::new(Completed));
         }
         // SAFETY: the caller promises the buffer until the operation has completed.
@@ -549,8 +578,8 @@ impl PendingReceive {
 
 impl Pending for PendingReceive {
     fn wait(&mut self) -> Result<Status> {
-        struct ReceiveWait<'a>(&'a PendingReceive);
-        impl Wait for ReceiveWait<'_> {
+        struct PostedWait<'a>(&'a PendingReceive);
+        impl Wait for PostedWait<'_> {
             type Output = Result<Status>;
 
             fn poll(&mut self) -> Option<Self::Output> {
@@ -569,7 +598,7 @@ impl Pending for PendingReceive {
                 self.0.local.describe("irecv", peers(self.0.source, self.0.tag))
             }
         }
-        match self.local.world.block(self.local.me, ReceiveWait(self)) {
+        match self.local.world.block(self.local.me, PostedWait(self)) {
             Ok(result) => result,
             Err(stop) => Err(self.local.located("irecv", stop, self.source, self.tag)),
         }

@@ -13,10 +13,11 @@
 //!
 //! "Nobody runs" is known only if each rank is one thread. Once a thread other than a rank's own has waited, detection is off.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::spin::{Padded, full_fence};
 use super::world::World;
 
 /// The longest sleep between two polls of a parked rank.
@@ -25,16 +26,16 @@ const TICK: Duration = Duration::from_millis(40);
 /// Wakes the waiters of one rank.
 #[derive(Default)]
 pub(super) struct Bell {
-    waiters: AtomicU32,
+    /// Alone on its line: every sender reads it, and it hardly ever changes.
+    waiters: Padded<AtomicU32>,
     epoch: Mutex<u64>,
     condvar: Condvar,
 }
 
 impl Bell {
-    /// Wakes everybody who has registered.
+    /// Wakes everybody who has registered. A full fence stands between what they wait for and this call.
     #[inline]
     pub(super) fn ring(&self) {
-        fence(Ordering::SeqCst);
         if self.waiters.load(Ordering::Relaxed) > 0 {
             self.wake();
         }
@@ -50,7 +51,7 @@ impl Bell {
     fn register(&self) -> u64 {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        fence(Ordering::SeqCst);
+        full_fence();
         epoch
     }
 

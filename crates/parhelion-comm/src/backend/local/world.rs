@@ -6,9 +6,9 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::mailbox::Mailbox;
-use super::message::Message;
-use super::ring::Ring;
-use super::spin::{Padded, SpinLock};
+use super::message::Envelope;
+use super::ring::{Payload, Ring};
+use super::spin::{Padded, SpinLock, full_fence};
 use super::wait::{Bell, Station};
 use crate::config::Config;
 
@@ -32,7 +32,8 @@ pub(super) struct World {
 
 #[derive(Default)]
 pub(super) struct Rank {
-    pub(super) mailbox: SpinLock<Mailbox>,
+    /// Written in every call of this rank; senders never touch it.
+    pub(super) mailbox: Padded<SpinLock<Mailbox>>,
     /// The rings that exist towards this rank, in the order of their making.
     inbound: Box<[AtomicPtr<Ring>]>,
     inbound_len: AtomicUsize,
@@ -72,14 +73,18 @@ impl World {
     }
 
     /// Hands a message to `dest` and wakes it.
+    ///
+    /// # Safety
+    /// The payload's bytes are readable during the call.
     #[inline]
-    pub(super) fn post(&self, source: usize, dest: usize, message: Message) {
+    pub(super) unsafe fn post(&self, source: usize, dest: usize, envelope: Envelope, payload: Payload) {
         let slot = &self.rings[dest * self.size() + source];
         let ring = match slot.get() {
             Some(ring) => ring,
             None => self.connect(slot, dest),
         };
-        ring.push(message);
+        // SAFETY: the caller's promise.
+        unsafe { ring.push(envelope, payload) };
         self.notify(dest);
     }
 
@@ -114,13 +119,20 @@ impl World {
     /// Wakes whoever waits at `rank`; call it after making what it waits for visible.
     #[inline]
     pub(super) fn notify(&self, rank: usize) {
+        full_fence();
         self.ranks[rank].bell.ring();
     }
 
-    pub(super) fn notify_all(&self) {
-        for rank in &self.ranks {
-            rank.bell.ring();
+    /// [`World::notify`] for several ranks.
+    pub(super) fn notify_each(&self, ranks: impl IntoIterator<Item = usize>) {
+        full_fence();
+        for rank in ranks {
+            self.ranks[rank].bell.ring();
         }
+    }
+
+    pub(super) fn notify_all(&self) {
+        self.notify_each(0..self.size());
     }
 
     /// Records how `rank` ended and wakes all who may wait for it.
@@ -157,9 +169,9 @@ mod tests {
     fn rings_are_found_by_both_ends() {
         let world = World::new(3, Config::default());
         assert!(world.ring(1, 2).is_none());
-        let envelope = crate::backend::local::message::Envelope { context: 0, source: 1, tag: 5 };
+        let envelope = Envelope { context: 0, source: 1, tag: 5 };
         // SAFETY: no bytes are read.
-        world.post(1, 2, unsafe { Message::eager(envelope, std::ptr::null(), 0) });
+        unsafe { world.post(1, 2, envelope, Payload::Bytes(std::ptr::NonNull::dangling().as_ptr(), 0)) };
         assert!(world.ring(1, 2).is_some_and(Ring::has_message));
         assert_eq!(world.inbound(2).count(), 1);
         assert_eq!(world.inbound(1).count(), 0);

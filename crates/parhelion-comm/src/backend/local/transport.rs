@@ -197,9 +197,8 @@ impl Wait for ReceiveWait<'_> {
             let source = local.group.ranks[rank];
             if local.world.ring(source, local.me).is_some_and(Ring::has_message) {
                 // SAFETY: see `buf`.
-                let received = unsafe {
-                    local.world.receive_from(local.me, source, &self.take.selector, self.buf, self.len)
-                };
+                let received =
+                    unsafe { local.world.receive_from(local.me, source, &self.take.selector, self.buf, self.len) };
                 if received.is_some() {
                     return received;
                 }
@@ -336,7 +335,7 @@ impl Transport for Local {
         }
         // SAFETY: the caller promises the buffer until the operation has completed.
         let offer = unsafe { self.offer(buf, len, dest, tag) };
-        Ok(Box::new(PendingSend { local: self.clone(), offer, dest, tag }))
+        Ok(Box::new(PendingSend { local: self.clone(), offer, dest, tag, stopped: false }))
     }
 
     unsafe fn irecv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Box<dyn Pending>> {
@@ -528,11 +527,15 @@ struct PendingSend {
     offer: Arc<Rendezvous>,
     dest: usize,
     tag: u32,
+    /// A wait has given up.
+    stopped: bool,
 }
 
 impl Pending for PendingSend {
     fn wait(&mut self) -> Result<Status> {
-        self.local.wait_send("isend", &self.offer, self.dest, self.tag).map(|()| NO_STATUS)
+        let result = self.local.wait_send("isend", &self.offer, self.dest, self.tag);
+        self.stopped = result.is_err();
+        result.map(|()| NO_STATUS)
     }
 
     fn test(&mut self) -> Result<Option<Status>> {
@@ -548,8 +551,11 @@ impl Pending for PendingSend {
         self.offer.keep(keep);
     }
 
-    fn finish_now(self: Box<Self>) {
-        withdraw(&self.offer);
+    fn finish_now(mut self: Box<Self>) {
+        // The receiver may count on the message: it is taken back only if waiting for it is hopeless.
+        if self.stopped || self.wait().is_err() {
+            withdraw(&self.offer);
+        }
     }
 }
 
@@ -565,14 +571,10 @@ impl PendingReceive {
         self.receive.result().map(|r| r.map_err(|t| truncated("irecv", t)))
     }
 
-    /// Takes the receive back, or waits the moment it takes to be filled; true if taken back.
+    /// Takes the receive back; false if it is over. Either way the buffer is free: a receive that has matched was filled under
+    /// the mailbox lock, which this has held.
     fn take_back(&self) -> bool {
-        if self.local.world.unpost(self.local.me, &self.receive) {
-            return true;
-        }
-        // Matched: the buffer is filled under the mailbox lock that `unpost` has just held.
-        debug_assert!(self.receive.result().is_some());
-        false
+        self.local.world.unpost(self.local.me, &self.receive)
     }
 }
 

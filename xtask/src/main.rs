@@ -2,9 +2,9 @@
 //!
 //! - [`mpi`]: which MPI libraries exist for tests, and how they get here;
 //! - [`launch`]: running a program, or `n` ranks of one, within a deadline;
-//! - [`test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher,
+//! - [`mod@test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher,
 //!   [`report`] what it counts, [`table`] how a table is printed;
-//! - [`bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach.
+//! - [`mod@bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach.
 
 mod bench;
 mod compare;

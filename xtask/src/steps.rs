@@ -29,7 +29,7 @@ pub(crate) fn format() -> Step {
 
 /// No clippy warning anywhere.
 pub(crate) fn clippy() -> Step {
-    let args = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let args = &["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"];
     Step { name: "clippy", args, environment: &[], runs_tests: false }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn tests() -> Step {
 /// The documentation builds without a warning.
 pub(crate) fn docs() -> Step {
     let environment = &[("RUSTDOCFLAGS", "-D warnings")];
-    Step { name: "docs", args: &["doc", "--workspace", "--no-deps"], environment, runs_tests: false }
+    Step { name: "docs", args: &["doc", "--workspace", "--no-deps", "--keep-going"], environment, runs_tests: false }
 }
 
 /// Runs each step, whatever became of the one before; whether all passed.

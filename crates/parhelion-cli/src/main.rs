@@ -1,6 +1,6 @@
 //! The `parhelion` command.
 //!
-//! [`args`] is what can be said; [`solve`], [`info`] and [`bench`] do it. [`matrix`] and [`text`] read the input; [`error`]
+//! [`args`] is what can be said; [`solve`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the input; [`error`]
 //! is how a command fails: one line on stderr from one rank, exit code 2 from all.
 
 mod args;

@@ -2,7 +2,7 @@
 //!
 //! *Blocks* lie behind each other in rank order. The plain forms have blocks of one length; the `v` forms have one count
 //! per rank. Forms that return a vector allocate it, and where a rank cannot know a length they exchange the lengths
-//! first; the `_into` forms do exactly one collective on buffers that are there. The `i` forms ([`nonblocking`]) own their
+//! first; the `_into` forms do exactly one collective on buffers that are there. The `i` forms (`nonblocking`) own their
 //! buffers.
 //!
 //! Ranks that disagree (another collective, length, type, root or operator) all get

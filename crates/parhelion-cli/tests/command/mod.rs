@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How a command ended.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `parhelion` with the environment of a person who has set nothing.
-pub fn parhelion(args: &[&str]) -> Ended {
+pub(crate) fn parhelion(args: &[&str]) -> Ended {
     parhelion_with(args, &[])
 }
 
 /// The same with these variables.
-pub fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended {
+pub(crate) fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parhelion"));
     command.args(args);
     for (name, _) in std::env::vars_os() {
@@ -64,7 +64,7 @@ pub fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended {
 }
 
 /// Runs `solve ... --json`, which must converge or, with code 1, not.
-pub fn solve(args: &[&str]) -> serde_json::Value {
+pub(crate) fn solve(args: &[&str]) -> serde_json::Value {
     let ended = parhelion(&[&["solve", "--json"], args].concat());
     assert!(matches!(ended.code, Some(0 | 1)), "{args:?}: {:?} {}", ended.code, ended.stderr);
     assert_eq!(ended.stdout.lines().count(), 1, "{args:?}: one object on one line: {}", ended.stdout);
@@ -74,27 +74,27 @@ pub fn solve(args: &[&str]) -> serde_json::Value {
 }
 
 /// A matrix of these tests.
-pub fn data(name: &str) -> String {
+pub(crate) fn data(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string()
 }
 
 /// A directory that goes away with the test.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("parhelion-cli-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("the temporary directory is writable");
         Self(path)
     }
 
     /// The path of a file in it.
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 
     /// A file in it.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, content).expect("the temporary directory is writable");
         path

@@ -1,6 +1,6 @@
 //! The one way to fail, and how ranks fail together.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use parhelion::{Communicator, Op};
@@ -25,9 +25,9 @@ pub(crate) enum Error {
     /// The ranks could not talk.
     #[error(transparent)]
     Communication(#[from] parhelion::Error),
-    /// Another rank says what is wrong; this one has nothing to add.
-    #[error("another rank failed")]
-    SaidElsewhere,
+    /// Rank 0 has said what is wrong.
+    #[error("rank 0 has said why")]
+    AlreadySaid,
 }
 
 impl Error {
@@ -50,6 +50,11 @@ impl Error {
         }
     }
 
+    /// Says it on stderr. Where that is closed, the exit code still tells.
+    pub(crate) fn print(&self) {
+        let _ = writeln!(io::stderr(), "error: {}", self.one_line());
+    }
+
     /// The message on one line, whatever names and texts it carries; a list of a deadlock keeps its lines.
     pub(crate) fn one_line(&self) -> String {
         let text = self.to_string();
@@ -62,11 +67,12 @@ impl Error {
 
 /// Makes the failure of one rank the failure of all, so that none waits for one that gave up.
 ///
-/// Collective. The lowest failing rank's message comes out at rank 0, and [`Error::SaidElsewhere`] at the others.
+/// Collective. Rank 0 prints the lowest failing rank's message before any rank returns: launchers end all processes when
+/// one of them fails, and the message must be out by then.
 ///
 /// # Errors
-/// Any rank's `mine`; what communication meets. A `mine` that is itself a failure of communication is returned at once, as
-/// there is no point in talking about it.
+/// [`Error::AlreadySaid`] if any rank failed; what communication meets. A `mine` that is itself a failure of communication
+/// is returned at once, as there is no point in talking about it.
 pub(crate) fn agree<T>(world: &Communicator, mine: Result<T>) -> Result<T> {
     if let Err(Error::Communication(_)) = mine {
         return mine;
@@ -79,10 +85,11 @@ pub(crate) fn agree<T>(world: &Communicator, mine: Result<T>) -> Result<T> {
     }
     let message = mine.err().map(|error| error.to_string().into_bytes());
     let message = world.broadcast_vec(message, first[0] as usize)?;
-    match world.rank() {
-        0 => Err(Error::Input(String::from_utf8_lossy(&message).into_owned())),
-        _ => Err(Error::SaidElsewhere),
+    if world.rank() == 0 {
+        Error::Input(String::from_utf8_lossy(&message).into_owned()).print();
     }
+    world.barrier()?;
+    Err(Error::AlreadySaid)
 }
 
 #[cfg(test)]

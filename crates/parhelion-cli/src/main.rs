@@ -13,6 +13,7 @@ mod text;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,23 +26,36 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     let command = match Command::try_parse() {
         Ok(command) => command,
-        // Every process of a launcher reads the same words; one answer is enough.
         Err(refusal) if speaks() => refusal.exit(),
-        Err(refusal) => return ExitCode::from(refusal.exit_code() as u8),
+        Err(refusal) => return fall_silent(refusal.exit_code() as u8),
     };
     let done = match &command.action {
         Action::Solve(args) => solve::run(args),
         Action::Info(args) => info::run(args),
         Action::Bench(args) => bench::run(args),
     };
-    done.unwrap_or_else(|error| {
-        let is_everywhere = matches!(error, Error::Input(_)) && !speaks();
-        if !matches!(error, Error::SaidElsewhere) && !is_everywhere {
-            // Where stderr is closed, the exit code still tells.
-            let _ = writeln!(io::stderr(), "error: {}", error.one_line());
+    match done {
+        Ok(code) => code,
+        Err(Error::AlreadySaid) => ExitCode::from(FAILED),
+        // Asked for something that no rank can do.
+        Err(Error::Input(_)) if !speaks() => fall_silent(FAILED),
+        // There is no world yet, because this machine lacks something: one of its processes says so.
+        Err(Error::Communication(error)) if error.rank().is_none() && launcher().local_rank.unwrap_or(0) > 0 => {
+            fall_silent(FAILED)
         }
-        ExitCode::from(FAILED)
-    })
+        Err(error) => {
+            error.print();
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The exit of a process that leaves the word to rank 0 of its launcher, which sees the same problem.
+///
+/// Not at once: a launcher ends all processes when the first one fails, and rank 0 must have spoken by then.
+fn fall_silent(code: u8) -> ExitCode {
+    std::thread::sleep(Duration::from_millis(300));
+    ExitCode::from(code)
 }
 
 /// What started this process.

@@ -1,0 +1,9 @@
+//! What only the local backend promises, and the conformance suite on it.
+
+mod bounds;
+mod conformance;
+mod deadlock;
+mod launching;
+mod lost;
+mod ordering;
+mod soundness;

@@ -143,7 +143,8 @@ fn after_one_deadlock_the_next_is_found_too() {
             let error = kind(world.recv(&mut [0u8], 1 - world.rank(), tag));
             assert!(matches!(error, ErrorKind::Deadlock(_)), "{error}");
             let mut got = [0];
-            world.send_recv(&[tag], 1 - world.rank(), tag, &mut got, 1 - world.rank(), tag)?;
+            // Of another tag: the other rank may be about to learn that its receive has failed.
+            world.send_recv(&[tag], 1 - world.rank(), 100 + tag, &mut got, 1 - world.rank(), 100 + tag)?;
             assert_eq!(got, [tag]);
         }
         Ok(())
@@ -195,7 +196,8 @@ fn sixteen_busy_ranks_are_no_deadlock() {
             assert_eq!(got[0], round);
             if round % 5 == 0 {
                 // All leave after the same round.
-                let late = world.all_reduce(&[u64::from(START.with(|s| s.elapsed()) > Duration::from_secs(3))], Op::Max)?;
+                let late =
+                    world.all_reduce(&[u64::from(START.with(|s| s.elapsed()) > Duration::from_secs(3))], Op::Max)?;
                 if late == [1] {
                     break;
                 }
@@ -270,6 +272,8 @@ fn without_detection_only_the_timeout_is_left() {
     config.deadlock_detection = false;
     run(config, move |world| {
         assert_eq!(kind(world.recv(&mut [0u8], 1 - world.rank(), 0)), ErrorKind::Timeout(limit));
+        // Ending at once would be another reason to stop waiting.
+        std::thread::sleep(limit / 2);
         Ok(())
     });
 }

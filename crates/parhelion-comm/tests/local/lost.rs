@@ -1,6 +1,7 @@
 //! A rank that returns or panics while others wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use parhelion_comm::{Any, Communicator, Error, ErrorKind, Op, wait_any};
@@ -45,6 +46,8 @@ fn is_lost(what: &str, result: Result<(), Error>, peer: usize, how: &str) {
 fn a_rank_that_returned_is_lost_to_all_who_wait() {
     for (what, wait) in WAITS {
         for late in [false, true] {
+            // Those who saw the loss stay until both have: each would be a loss to the other.
+            let survivors = Barrier::new(2);
             run(ranks(3), move |world| {
                 if world.rank() == 1 {
                     // Early: before the others wait. Late: while they do.
@@ -52,6 +55,7 @@ fn a_rank_that_returned_is_lost_to_all_who_wait() {
                 } else {
                     std::thread::sleep(Duration::from_millis(if late { 0 } else { 30 }));
                     is_lost(what, wait(&world, 1), 1, "returned");
+                    survivors.wait();
                 }
                 Ok(())
             });
@@ -63,12 +67,14 @@ fn a_rank_that_returned_is_lost_to_all_who_wait() {
 fn a_rank_that_panicked_is_lost_to_all_who_wait() {
     for (what, wait) in WAITS {
         within(Duration::from_secs(20), move || {
+            let survivors = Barrier::new(2);
             let panic = catch_unwind(AssertUnwindSafe(|| {
                 parhelion_comm::launch(&ranks(3), |world| {
                     if world.rank() == 2 {
                         resume_unwind(Box::new("on purpose"));
                     }
                     is_lost(what, wait(&world, 2), 2, "panicked");
+                    survivors.wait();
                     Ok::<_, Error>(())
                 })
             }));
@@ -110,7 +116,12 @@ fn what_was_sent_before_the_end_still_arrives() {
             assert_eq!(world.recv_vec::<u8>(from, 3)?.0, [9; 4]);
             assert_eq!(world.recv_vec::<u8>(from, 2)?.0, [7; 8192]);
             assert_eq!(world.recv_vec::<u64>(from, Any)?.0, [from as u64; 3]);
-            is_lost("the receive after the last message", world.recv(&mut [0u8], from, Any).map(drop), from, "returned");
+            is_lost(
+                "the receive after the last message",
+                world.recv(&mut [0u8], from, Any).map(drop),
+                from,
+                "returned",
+            );
         }
         Ok(())
     });
@@ -118,7 +129,8 @@ fn what_was_sent_before_the_end_still_arrives() {
 
 #[test]
 fn ranks_that_do_not_need_the_lost_one_go_on() {
-    run(ranks(4), |world| {
+    let survivors = Barrier::new(3);
+    run(ranks(4), move |world| {
         let three = if world.rank() < 3 { Some(world.group("three", &[0, 1, 2])?) } else { None };
         let Some(three) = three else { return Ok(()) };
         std::thread::sleep(Duration::from_millis(20));
@@ -131,13 +143,15 @@ fn ranks_that_do_not_need_the_lost_one_go_on() {
             assert_eq!(got, [left]);
         }
         is_lost("a receive from the lost one", world.recv(&mut [0u8], 3, 0).map(drop), 3, "returned");
+        survivors.wait();
         Ok(())
     });
 }
 
 #[test]
 fn the_lost_rank_is_named_as_the_communicator_numbers_it() {
-    run(ranks(3), |world| {
+    let survivors = Barrier::new(2);
+    run(ranks(3), move |world| {
         let mut reversed: Vec<usize> = (0..3).collect();
         reversed.reverse();
         let group = world.group("reversed", &reversed)?;
@@ -148,6 +162,7 @@ fn the_lost_rank_is_named_as_the_communicator_numbers_it() {
         is_lost("a barrier", group.barrier(), 0, "returned");
         is_lost("a receive", group.recv(&mut [0u8], 0, 0).map(drop), 0, "returned");
         is_lost("a receive in the world", world.recv(&mut [0u8], 2, 0).map(drop), 2, "returned");
+        survivors.wait();
         Ok(())
     });
 }

@@ -97,7 +97,7 @@ fn a_failing_scope_lets_go_of_its_buffers() {
 
 #[test]
 fn receives_that_timed_out_let_go_of_their_buffers() {
-    run(ranks(2).timeout(Duration::from_millis(60)), |world| {
+    run(ranks(2).timeout(Duration::from_millis(200)), |world| {
         for round in 0..4u8 {
             for bytes in SIZES {
                 if world.rank() == 1 {
@@ -134,7 +134,7 @@ fn receives_that_timed_out_let_go_of_their_buffers() {
 
 #[test]
 fn a_send_that_timed_out_is_gone_before_its_buffer_is() {
-    run(ranks(2).timeout(Duration::from_millis(100)), |world| {
+    run(ranks(2).timeout(Duration::from_millis(400)), |world| {
         for round in 0..4u8 {
             if world.rank() == 0 {
                 let mut data = vec![1u8; 60_000];
@@ -155,6 +155,8 @@ fn a_send_that_timed_out_is_gone_before_its_buffer_is() {
                     assert_eq!(message.recv_vec::<u8>()?.0, vec![1; 60_000], "memory of a send that had failed");
                 }
             }
+            // The next round's send must find nobody who takes it.
+            world.barrier()?;
         }
         Ok(())
     });

@@ -156,7 +156,7 @@ impl Bench<'_> {
             Ok(_) => return Ok(()),
         };
         let failure = format!("{what}, {side}: {failure}");
-        println!("   FAILED {failure}\n{}", ran.tail(10));
+        println!("   FAILED {failure}\n{}", ran.excerpt());
         if !self.failures.contains(&failure) {
             self.failures.push(failure);
         }
@@ -217,7 +217,7 @@ fn build_peers(sources: &Path, libraries: &[Library]) -> Result<()> {
         let ran = bounded(make, &format!("peers-{}", library.name), Stderr::Captured, LIMIT)
             .map_err(|why| format!("{why}; the C peers need make and a C compiler"))?;
         if !ran.end.success() {
-            return Err(format!("the C peers do not build on {}: {}\n{}", library.name, ran.end, ran.tail(20)));
+            return Err(format!("the C peers do not build on {}: {}\n{}", library.name, ran.end, ran.excerpt()));
         }
     }
     Ok(())

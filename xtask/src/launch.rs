@@ -49,21 +49,33 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The last `lines` lines of each stream, for a person who has to find out why.
-    pub(crate) fn tail(&self, lines: usize) -> String {
-        let mut tail = String::new();
+    /// Whether it had to be ended.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self.end, End::TimedOut(_))
+    }
+
+    /// How each stream begins and ends, for a person who has to find out why: the reason is often said first, and
+    /// the launcher's opinion last.
+    pub(crate) fn excerpt(&self) -> String {
+        const FIRST: usize = 8;
+        const LAST: usize = 16;
+        let mut excerpt = String::new();
         for (name, text) in [("stdout", &self.out), ("stderr", &self.err)] {
-            let all: Vec<&str> = text.lines().collect();
-            if all.is_empty() {
+            let lines: Vec<&str> = text.lines().collect();
+            if lines.is_empty() {
                 continue;
             }
-            let from = all.len().saturating_sub(lines);
-            tail += &format!("    --- {name}, last {} of {} lines\n", all.len() - from, all.len());
-            for line in &all[from..] {
-                tail += &format!("    {line}\n");
+            excerpt += &format!("    --- {name}\n");
+            let left_out = lines.len().saturating_sub(FIRST + LAST);
+            for (number, line) in lines.iter().enumerate() {
+                if left_out == 0 || number < FIRST || number >= FIRST + left_out {
+                    excerpt += &format!("    {line}\n");
+                } else if number == FIRST {
+                    excerpt += &format!("    ... {left_out} lines ...\n");
+                }
             }
         }
-        if tail.is_empty() { "    --- it printed nothing\n".into() } else { tail }
+        if excerpt.is_empty() { "    --- it printed nothing\n".into() } else { excerpt }
     }
 }
 
@@ -227,8 +239,18 @@ mod tests {
         let ran = bounded(command, "unit-exit", Stderr::Captured, Duration::from_secs(30)).unwrap();
         assert!(matches!(ran.end, End::Exited(status) if status.code() == Some(3)));
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("to-out\n", "to-err\n"));
-        let tail = ran.tail(5);
-        assert!(tail.contains("to-out") && tail.contains("to-err"), "{tail}");
+        assert_eq!(ran.excerpt(), "    --- stdout\n    to-out\n    --- stderr\n    to-err\n");
+    }
+
+    #[test]
+    fn a_long_output_is_shown_by_its_beginning_and_its_end() {
+        let mut command = Command::new("seq");
+        command.arg("100");
+        let ran = bounded(command, "unit-long", Stderr::Captured, Duration::from_secs(30)).unwrap();
+        let excerpt = ran.excerpt();
+        let lines: Vec<&str> = excerpt.lines().map(str::trim).collect();
+        assert_eq!((lines[1], lines[8], lines[9]), ("1", "8", "... 76 lines ..."));
+        assert_eq!((lines[10], lines[25], lines.len()), ("85", "100", 26));
     }
 
     #[test]

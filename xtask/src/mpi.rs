@@ -106,7 +106,7 @@ impl Wheel {
                 self.package,
                 self.version,
                 ran.end,
-                ran.tail(8)
+                ran.excerpt()
             ));
         }
         let held = LIBRARIES.iter().filter(|l| l.wheel == *self).flat_map(|l| [l.path(), l.mpiexec()]);
@@ -224,7 +224,7 @@ fn make_venv(name: &str, prefix: &Path) -> Result<()> {
     if ran.end.success() {
         return Ok(());
     }
-    Err(format!("{name}: `python3 -m venv` failed ({}). {advice}\n{}", ran.end, ran.tail(8)))
+    Err(format!("{name}: `python3 -m venv` failed ({}). {advice}\n{}", ran.end, ran.excerpt()))
 }
 
 #[cfg(test)]

@@ -80,11 +80,20 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
         };
         let local = local.then_some((None, &LOCAL_RANKS[..]));
         for (library, all_ranks) in local.into_iter().chain(LIBRARIES.iter().map(|l| (Some(l), &MPI_RANKS[..]))) {
+            let mut hung = false;
             for &ranks in all_ranks {
                 let row = row(library, program);
-                let verdict = match selection.left_out(library, ranks) {
+                // One that hangs may hang at every number of ranks, and all of that may take hours.
+                let left_out = hung.then_some("it did not end with fewer ranks");
+                let verdict = match left_out.or_else(|| selection.left_out(library, ranks)) {
                     Some(why) => Verdict::skipped(&row, why),
-                    None => run_suite(program, path, library, ranks, selection.is_large(library, ranks))?,
+                    None => {
+                        let ran = run_suite(program, path, library, ranks, selection.is_large(library, ranks))?;
+                        hung = ran.timed_out();
+                        let verdict = Verdict::of_program(program, &ran);
+                        say(&row, ranks, &verdict, &ran);
+                        verdict
+                    }
                 };
                 report.add_cell(&row, ranks, &verdict);
             }
@@ -100,7 +109,7 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
 }
 
 /// Runs one of [`PROGRAMS`], built at `path`.
-fn run_suite(program: &str, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Verdict> {
+fn run_suite(program: &str, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Ran> {
     let mut command = match library {
         None => {
             let mut command = clean_command(path);
@@ -121,10 +130,7 @@ fn run_suite(program: &str, path: &Path, library: Option<&Library>, ranks: usize
         limit = LARGE_LIMIT;
     }
     let log = format!("{program}-{}-{ranks}", place(library));
-    let ran = bounded(command, &log, Stderr::Captured, limit)?;
-    let verdict = Verdict::of_program(program, &ran);
-    say(&row(library, program), ranks, &verdict, &ran);
-    Ok(verdict)
+    bounded(command, &log, Stderr::Captured, limit)
 }
 
 /// `parhelion solve`: the same file under every library and without one, in the same number of iterations.
@@ -238,7 +244,7 @@ fn say(row: &str, ranks: usize, verdict: &Verdict, ran: &Ran) {
         for why in &verdict.failures {
             println!("   FAILED {why}");
         }
-        print!("{}", ran.tail(25));
+        print!("{}", ran.excerpt());
     }
 }
 

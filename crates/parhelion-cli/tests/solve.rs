@@ -2,9 +2,7 @@
 
 mod command;
 
-use std::path::{Path, PathBuf};
-
-use command::{Scratch, data, parhelion, solve};
+use command::{Scratch, collection, data, parhelion, solve};
 
 fn near_ones(path: &str, rows: usize) -> Vec<f64> {
     let text = std::fs::read_to_string(path).unwrap();
@@ -185,16 +183,6 @@ fn the_summary_names_what_a_reader_looks_for() {
     ] {
         assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
     }
-}
-
-/// The matrices of the Harwell-Boeing collection, which are not part of the repository.
-fn collection(name: &str) -> Option<String> {
-    let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if root.exists() {
-        return Some(root.display().to_string());
-    }
-    println!("not run: {} is not there", root.display());
-    None
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Runs the built command with a deadline.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// No command of these tests takes long; one that does has hung.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How a command ended.
 pub(crate) struct Ended {
@@ -23,15 +24,25 @@ pub(crate) fn parhelion(args: &[&str]) -> Ended {
 
 /// The same with these variables.
 pub(crate) fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parhelion"));
-    command.args(args);
+    let mut command = clean(env!("CARGO_BIN_EXE_parhelion"));
+    command.args(args).envs(variables.iter().copied());
+    run(command)
+}
+
+/// A program without the settings of this library, of MPI libraries and of launchers.
+pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if ["PARHELION_", "OMPI_", "PMI", "SLURM_", "MPI_"].iter().any(|prefix| name_text.starts_with(prefix)) {
+        let text = name.to_string_lossy();
+        if ["PARHELION_", "OMPI_", "PMI", "SLURM_", "MPI_", "MPIR_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
-    command.envs(variables.iter().copied());
+    command
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(mut command: Command) -> Ended {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -55,7 +66,7 @@ pub(crate) fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended
         }
         if start.elapsed() > DEADLINE {
             child.kill().expect("a child can be ended");
-            panic!("{args:?} hangs");
+            panic!("{command:?} hangs");
         }
         std::thread::sleep(Duration::from_millis(2));
     };
@@ -71,6 +82,16 @@ pub(crate) fn solve(args: &[&str]) -> serde_json::Value {
     let value: serde_json::Value = serde_json::from_str(&ended.stdout).expect("stdout is JSON");
     assert_eq!(value["converged"] == true, ended.code == Some(0), "{args:?}: the exit code tells");
     value
+}
+
+/// A matrix of the Harwell-Boeing collection, which is not part of the repository; says so where it is not there.
+pub(crate) fn collection(name: &str) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    if path.exists() {
+        return Some(path.display().to_string());
+    }
+    println!("not run: {} is not there", path.display());
+    None
 }
 
 /// A matrix of these tests.

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::group::Group;
 use super::share::{Calls, own, share};
-use super::spin::{Padded, full_fence};
+use super::spin::{Padded, full_fence, hand_over};
 use super::transport::Local;
 use super::wait::{Stop, Wait, Waiting};
 use crate::backend::signature::{Pair, Signature, compare, compare_counts};
@@ -36,9 +36,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::op::Kernel;
 
 /// Send parts up to this size travel in the slot.
-const EAGER: usize = 240;
+const EAGER: usize = 224;
 
-/// One rank's call, as the others see it. The first line has all that a small collective needs.
+/// One rank's call, as the others see it.
 #[repr(C, align(128))]
 struct Slot {
     /// The collective this is the call of; 0 for none.
@@ -46,9 +46,12 @@ struct Slot {
     shown: UnsafeCell<MaybeUninit<Shown>>,
 }
 
+/// The first line has what a reduction or a broadcast needs of others, whatever its size.
 #[repr(C)]
 struct Shown {
     digest: u64,
+    input: *const u8,
+    recv: *mut u8,
     data: [MaybeUninit<u8>; EAGER],
     signature: Signature,
     call: Collective<'static>,
@@ -167,7 +170,11 @@ impl Calls for InPlace<'_> {
     }
 
     fn send(&self, rank: usize) -> *const u8 {
-        input(&self.0.slot(rank).call)
+        self.0.slot(rank).input
+    }
+
+    fn recv(&self, rank: usize) -> *mut u8 {
+        self.0.slot(rank).recv
     }
 }
 
@@ -188,6 +195,10 @@ impl Calls for Eager<'_> {
 
     fn send(&self, rank: usize) -> *const u8 {
         self.present.slot(rank).data.as_ptr().cast()
+    }
+
+    fn recv(&self, _rank: usize) -> *mut u8 {
+        self.mine.recv
     }
 }
 
@@ -382,6 +393,8 @@ impl Group {
         // outlive the readers: they end before this function returns (rules 3 and 4).
         unsafe {
             (&raw mut (*shown).digest).write(digest);
+            (&raw mut (*shown).input).write(input(call));
+            (&raw mut (*shown).recv).write(call.recv);
             (&raw mut (*shown).signature).write(signature);
             (&raw mut (*shown).call).write(forget_lifetime(call));
             if let Some(bytes) = eager {
@@ -392,6 +405,7 @@ impl Group {
             }
         }
         slot.number.store(number, Ordering::Release);
+        hand_over(slot);
         self.notify_others(local);
         let wait = MeetingWait { local, call, until: Until::Come(number), seen: 0 };
         if let Err(stop) = local.world.block(local.me, wait) {
@@ -442,9 +456,10 @@ impl Group {
 
     /// Leaves a collective whose buffers others use, together with them.
     fn part(&self, local: &Local, call: &Collective<'_>) {
-        let left = &self.meeting.places[local.rank].left;
+        let left = &*self.meeting.places[local.rank].left;
         let count = left.load(Ordering::Relaxed) + 1;
         left.store(count, Ordering::Release);
+        hand_over(left);
         self.notify_others(local);
         loop {
             // Nobody can be lost, and a deadlock or a timeout here would only mean that another rank is slow to compute.
@@ -510,6 +525,10 @@ impl Calls for Operation {
 
     fn send(&self, rank: usize) -> *const u8 {
         input(self.call(rank))
+    }
+
+    fn recv(&self, rank: usize) -> *mut u8 {
+        self.call(rank).recv
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::message::{Body, Envelope, INLINE, Message, Truncated, Words, copy_small};
 use super::rendezvous::Rendezvous;
-use super::spin::{Padded, SpinLock};
+use super::spin::{Padded, SpinLock, hand_over};
 use crate::status::Status;
 
 /// Messages that fit before the ring overflows.
@@ -32,7 +32,7 @@ struct Cell {
 }
 
 #[repr(C)]
-struct Content {
+pub(super) struct Content {
     /// The length of an inline payload, or [`BOXED`], or [`RENDEZVOUS`].
     form: u32,
     envelope: Envelope,
@@ -45,42 +45,40 @@ const RENDEZVOUS: u32 = u32::MAX - 1;
 
 const _: () = assert!(size_of::<Cell>() == 64, "a message is one cache line");
 
-/// What a sender puts into the ring.
-pub(super) enum Payload {
-    /// Bytes to copy.
-    Bytes(*const u8, usize),
-    Offer(Arc<Rendezvous>),
-}
-
 impl Content {
-    /// Writes a message.
+    /// Writes a message with a copy of `len` bytes.
     ///
     /// # Safety
-    /// `this` is valid for writes; bytes of a payload are readable.
-    #[inline]
-    unsafe fn write(this: *mut Content, envelope: Envelope, payload: Payload) {
-        // SAFETY: the caller's promise; a box and an offer become plain words, taken back by `take` once.
+    /// `this` is valid for writes, `bytes` readable for `len` bytes.
+    #[inline(always)]
+    pub(super) unsafe fn write_bytes(this: *mut Content, envelope: Envelope, bytes: *const u8, len: usize) {
+        // SAFETY: the caller's promise; a box becomes plain words, taken back by `take` once.
         unsafe {
             (&raw mut (*this).envelope).write(envelope);
             let words = (&raw mut (*this).words).cast::<u64>();
-            let form = match payload {
-                Payload::Bytes(bytes, len) if len <= INLINE => {
-                    copy_small(bytes, words.cast(), len);
-                    len as u32
-                }
-                Payload::Bytes(bytes, len) => {
-                    let mut copy = Box::<[u8]>::new_uninit_slice(len);
-                    std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr().cast(), len);
-                    words.cast::<*mut u8>().write(Box::into_raw(copy).cast());
-                    words.add(1).write(len as u64);
-                    BOXED
-                }
-                Payload::Offer(offer) => {
-                    words.cast::<*const Rendezvous>().write(Arc::into_raw(offer));
-                    RENDEZVOUS
-                }
-            };
-            (&raw mut (*this).form).write(form);
+            if len <= INLINE {
+                (&raw mut (*this).form).write(len as u32);
+                copy_small(bytes, words.cast(), len);
+                return;
+            }
+            let mut copy = Box::<[u8]>::new_uninit_slice(len);
+            std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr().cast(), len);
+            words.cast::<*mut u8>().write(Box::into_raw(copy).cast());
+            words.add(1).write(len as u64);
+            (&raw mut (*this).form).write(BOXED);
+        }
+    }
+
+    /// Writes an offer.
+    ///
+    /// # Safety
+    /// `this` is valid for writes.
+    pub(super) unsafe fn write_offer(this: *mut Content, envelope: Envelope, offer: Arc<Rendezvous>) {
+        // SAFETY: the caller's promise; the offer becomes a plain word, taken back by `take` once.
+        unsafe {
+            (&raw mut (*this).envelope).write(envelope);
+            (&raw mut (*this).words).cast::<*const Rendezvous>().write(Arc::into_raw(offer));
+            (&raw mut (*this).form).write(RENDEZVOUS);
         }
     }
 
@@ -115,7 +113,7 @@ struct Producer {
 }
 
 pub(super) struct Ring {
-    cells: Box<[Cell]>,
+    cells: Box<[Cell; CELLS]>,
     head: Padded<AtomicUsize>,
     producer: Padded<SpinLock<Producer>>,
     overflow: Mutex<VecDeque<Message>>,
@@ -135,7 +133,7 @@ impl Ring {
             Cell { turn: AtomicU32::new(0), content: UnsafeCell::new(content) }
         };
         Ring {
-            cells: (0..CELLS).map(|_| cell()).collect(),
+            cells: Box::new(std::array::from_fn(|_| cell())),
             head: Padded::default(),
             producer: Padded::default(),
             overflow: Mutex::default(),
@@ -143,62 +141,43 @@ impl Ring {
         }
     }
 
-    /// Appends a message. Never waits for the consumer.
-    ///
-    /// # Safety
-    /// The payload's bytes are readable during the call.
+    /// Appends the message that `write` writes. Never waits for the consumer.
     #[inline]
-    pub(super) unsafe fn push(&self, envelope: Envelope, payload: Payload) {
+    pub(super) fn push(&self, write: impl FnOnce(*mut Content)) {
         let mut producer = self.producer.lock();
         let p = &mut *producer;
-        if p.overflowing || p.tail - p.head == CELLS {
-            p.head = self.head.load(Ordering::Acquire);
-            // SAFETY: the caller's promise.
-            let Some(payload) = (unsafe { self.overflow(p, envelope, payload) }) else { return };
-            // SAFETY: as below.
-            unsafe { self.place(p, envelope, payload) };
-            return;
+        if (p.overflowing || p.tail - p.head == CELLS) && !self.is_back(p) {
+            return self.overflow(p, write);
         }
-        // SAFETY: the caller's promise; the ring has room, by the producer's count.
-        unsafe { self.place(p, envelope, payload) };
-    }
-
-    /// # Safety
-    /// The payload's bytes are readable; the ring has room; `p` is the locked producer.
-    #[inline]
-    unsafe fn place(&self, p: &mut Producer, envelope: Envelope, payload: Payload) {
         let cell = &self.cells[p.tail % CELLS];
-        // SAFETY: rule 3: the consumer has taken what was here; rule 1: no other producer.
-        unsafe { Content::write(cell.content.get(), envelope, payload) };
+        // Rule 3: the consumer has taken what was here; rule 1: no other producer.
+        write(cell.content.get());
         p.tail += 1;
         cell.turn.store(p.tail as u32, Ordering::Release);
+        hand_over(cell);
     }
 
-    /// Appends to the list, if rule 4 asks for it; else gives the payload back.
-    ///
-    /// # Safety
-    /// The payload's bytes are readable.
+    /// Whether the ring has room again and, by rule 4, may be used.
     #[cold]
-    unsafe fn overflow(&self, p: &mut Producer, envelope: Envelope, payload: Payload) -> Option<Payload> {
-        let full = p.tail - p.head == CELLS;
-        if !p.overflowing && !full {
-            return Some(payload);
+    fn is_back(&self, p: &mut Producer) -> bool {
+        p.head = self.head.load(Ordering::Acquire);
+        if p.tail - p.head == CELLS {
+            return false;
         }
-        let mut list = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.is_empty() && !full {
-            p.overflowing = false;
-            return Some(payload);
-        }
+        p.overflowing = p.overflowing && !self.overflow.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        !p.overflowing
+    }
+
+    #[cold]
+    fn overflow(&self, p: &mut Producer, write: impl FnOnce(*mut Content)) {
         let mut content = MaybeUninit::<Content>::uninit();
-        // SAFETY: written here, taken here.
-        let message = unsafe {
-            Content::write(content.as_mut_ptr(), envelope, payload);
-            Content::take(content.as_ptr())
-        };
+        write(content.as_mut_ptr());
+        // SAFETY: written just now.
+        let message = unsafe { Content::take(content.as_ptr()) };
+        let mut list = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
         list.push_back(message);
         self.overflowed.store(list.len(), Ordering::Release);
         p.overflowing = true;
-        None
     }
 
     /// Whether [`Ring::pop`] would find something; needs no lock.
@@ -292,8 +271,9 @@ mod tests {
     use super::*;
 
     fn push(ring: &Ring, tag: u32, bytes: &[u8]) {
-        // SAFETY: the slice's bytes are readable.
-        unsafe { ring.push(Envelope { context: 0, source: 0, tag }, Payload::Bytes(bytes.as_ptr(), bytes.len())) }
+        let envelope = Envelope { context: 0, source: 0, tag };
+        // SAFETY: a cell to write to, and the slice's bytes.
+        ring.push(|at| unsafe { Content::write_bytes(at, envelope, bytes.as_ptr(), bytes.len()) });
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) trait Calls {
     fn call(&self, rank: usize) -> &Collective<'_>;
     /// The send part of a rank, wherever its bytes are.
     fn send(&self, rank: usize) -> *const u8;
+    /// The receive part of a rank.
+    fn recv(&self, rank: usize) -> *mut u8;
 }
 
 impl Counts<'_> {
@@ -52,12 +54,12 @@ pub(super) unsafe fn own(calls: &impl Calls, i: usize) {
         Kind::Broadcast => unsafe { copy(calls.send(mine.root), mine.recv, mine.recv_counts.one() * size) },
         Kind::Reduce if i != mine.root => {}
         // SAFETY: as above.
-        Kind::Reduce | Kind::AllReduce => unsafe { segment(calls, 0..p, 0, mine.send_count(), &[i]) },
+        Kind::Reduce | Kind::AllReduce => unsafe { segment(calls, i, 0..p, 0, mine.send_count(), [i].into_iter()) },
         // SAFETY: as above.
-        Kind::Scan => unsafe { segment(calls, 0..i + 1, 0, mine.send_count(), &[i]) },
+        Kind::Scan => unsafe { segment(calls, i, 0..i + 1, 0, mine.send_count(), [i].into_iter()) },
         Kind::ExclusiveScan if i == 0 => {}
         // SAFETY: as above.
-        Kind::ExclusiveScan => unsafe { segment(calls, 0..i, 0, mine.send_count(), &[i]) },
+        Kind::ExclusiveScan => unsafe { segment(calls, i, 0..i, 0, mine.send_count(), [i].into_iter()) },
         Kind::Gather if i != mine.root => {}
         Kind::Gather | Kind::AllGather => {
             for r in 0..p {
@@ -83,7 +85,7 @@ pub(super) unsafe fn own(calls: &impl Calls, i: usize) {
         Kind::ReduceScatter => {
             let (at, n) = mine.send_counts.block(i);
             // SAFETY: as above.
-            unsafe { fold_into(calls, 0..p, at, n, mine.recv, p) };
+            unsafe { fold_into(calls, i, 0..p, at, n, mine.recv, p) };
         }
     }
 }
@@ -93,26 +95,26 @@ pub(super) unsafe fn own(calls: &impl Calls, i: usize) {
 /// # Safety
 /// Every part is readable and writable as the calls say, and only other shares of this operation use them meanwhile.
 pub(super) unsafe fn share(calls: &impl Calls, i: usize) {
-    let (first, p) = (calls.call(0), calls.size());
+    // Whatever all calls have in common is read from this share's own, which is near.
+    let (first, p) = (calls.call(i), calls.size());
     let size = first.element.size;
     // SAFETY (whole function): as in `own`; shares write disjoint elements.
     match first.kind {
         Kind::AllReduce => {
             let (from, to) = piece(first.send_count(), size, i, p);
             // The own result first: it is nearest when the rank goes on.
-            let dests: Vec<usize> = (0..p).map(|k| (i + k) % p).collect();
             // SAFETY: as above.
-            unsafe { segment(calls, 0..p, from, to, &dests) };
+            unsafe { segment(calls, i, 0..p, from, to, (0..p).map(|k| (i + k) % p)) };
         }
         Kind::Reduce => {
             let (from, to) = piece(first.send_count(), size, i, p);
             // SAFETY: as above.
-            unsafe { segment(calls, 0..p, from, to, &[first.root]) };
+            unsafe { segment(calls, i, 0..p, from, to, [first.root].into_iter()) };
         }
         Kind::Scan | Kind::ExclusiveScan => {
             let (from, to) = piece(first.send_count(), size, i, p);
             // SAFETY: as above.
-            unsafe { prefixes(calls, first.kind == Kind::ExclusiveScan, from, to) };
+            unsafe { prefixes(calls, i, first.kind == Kind::ExclusiveScan, from, to) };
         }
         Kind::Broadcast => {
             // The copies to all others, laid end to end and cut into equal shares, so that the root helps.
@@ -123,7 +125,7 @@ pub(super) unsafe fn share(calls: &impl Calls, i: usize) {
                 let dest = if nth < first.root { nth } else { nth + 1 };
                 let n = (bytes - at).min(to - from);
                 // SAFETY: as above.
-                unsafe { copy(calls.send(first.root).add(at), calls.call(dest).recv.add(at), n) };
+                unsafe { copy(calls.send(first.root).add(at), calls.recv(dest).add(at), n) };
                 from += n;
             }
         }
@@ -197,24 +199,36 @@ fn kernel<'a>(call: &'a Collective<'_>) -> &'a Kernel<'a> {
     call.kernel.as_ref().expect("a reduction has an operator")
 }
 
-/// Combines elements `from..to` of `ranks`' send parts and copies the result into the receive parts of `dests`.
+/// Combines elements `from..to` of `ranks`' send parts and copies the result into the receive parts of `dests`. `i` is the rank
+/// whose share this is.
 ///
 /// # Safety
 /// As [`share`].
-unsafe fn segment(calls: &impl Calls, ranks: std::ops::Range<usize>, from: usize, to: usize, dests: &[usize]) {
-    let first = calls.call(dests[0]);
-    let (size, finish) = (first.element.size, ranks.len());
-    let in_place = first.send.is_null();
-    with_scratch(first.element, |scratch, tile| {
+unsafe fn segment(
+    calls: &impl Calls,
+    i: usize,
+    ranks: std::ops::Range<usize>,
+    from: usize,
+    to: usize,
+    mut dests: impl Iterator<Item = usize> + Clone,
+) {
+    let (call, finish) = (calls.call(i), ranks.len());
+    let size = call.element.size;
+    let first = dests.next().expect("a reduction has a receiver");
+    // The result goes straight to the first receiver, unless that is an input too.
+    let direct = ranks.clone().all(|r| !std::ptr::eq(calls.send(r), calls.recv(first)));
+    with_scratch(call.element, |scratch, tile| {
         let mut at = from;
         while at < to {
             let n = tile.min(to - at);
-            // SAFETY: inside the parts. The result goes straight to the first receiver, unless that is an input too.
+            // SAFETY: inside the parts, which overlap only as `direct` says.
             unsafe {
-                let out = if in_place { scratch } else { first.recv.add(at * size) };
-                fold_into(calls, ranks.clone(), at, n, out, finish);
-                for &dest in dests {
-                    copy(out, calls.call(dest).recv.add(at * size), n * size);
+                let here = calls.recv(first).add(at * size);
+                let out = if direct { here } else { scratch };
+                fold_into(calls, i, ranks.clone(), at, n, out, finish);
+                copy(out, here, n * size);
+                for dest in dests.clone() {
+                    copy(out, calls.recv(dest).add(at * size), n * size);
                 }
             }
             at += n;
@@ -228,14 +242,15 @@ unsafe fn segment(calls: &impl Calls, ranks: std::ops::Range<usize>, from: usize
 /// `out` is writable for `n` elements and overlaps no send part; the rest as [`share`].
 unsafe fn fold_into(
     calls: &impl Calls,
+    i: usize,
     ranks: std::ops::Range<usize>,
     at: usize,
     n: usize,
     out: *mut u8,
     finish: usize,
 ) {
-    let first = calls.call(0);
-    let (size, kernel) = (first.element.size, kernel(first));
+    let mine = calls.call(i);
+    let (size, kernel) = (mine.element.size, kernel(mine));
     // SAFETY: inside the parts, as the caller promises.
     let x = |r: usize| unsafe { calls.send(r).add(at * size) };
     let start = ranks.start;
@@ -264,10 +279,10 @@ unsafe fn fold_into(
 ///
 /// # Safety
 /// As [`share`].
-unsafe fn prefixes(calls: &impl Calls, exclusive: bool, from: usize, to: usize) {
-    let (first, p) = (calls.call(0), calls.size());
-    let (size, kernel) = (first.element.size, kernel(first));
-    with_scratch(first.element, |scratch, tile| {
+unsafe fn prefixes(calls: &impl Calls, i: usize, exclusive: bool, from: usize, to: usize) {
+    let (mine, p) = (calls.call(i), calls.size());
+    let (size, kernel) = (mine.element.size, kernel(mine));
+    with_scratch(mine.element, |scratch, tile| {
         let mut at = from;
         while at < to {
             let n = tile.min(to - at);
@@ -275,7 +290,7 @@ unsafe fn prefixes(calls: &impl Calls, exclusive: bool, from: usize, to: usize) 
                 // SAFETY: inside the parts; the scratch is nobody else's. A send part is read before its rank's receive
                 // part is written.
                 unsafe {
-                    let out = calls.call(r).recv.add(at * size);
+                    let out = calls.recv(r).add(at * size);
                     let x = calls.send(r).add(at * size);
                     if exclusive && r > 0 {
                         copy(scratch, out, n * size);

@@ -8,7 +8,7 @@ use super::group::{Group, Joined};
 use super::mailbox::Receive;
 use super::message::{Envelope, Message, Selector, Truncated};
 use super::rendezvous::Rendezvous;
-use super::ring::{Payload, Ring};
+use super::ring::{Content, Ring};
 use super::wait::{Stop, Wait, Waiting};
 use super::world::World;
 use crate::backend::{Collective, Keep, Matched, NO_STATUS, Pending, SendMode, Transport};
@@ -80,10 +80,21 @@ impl Local {
     unsafe fn offer(&self, buf: *const u8, len: usize, dest: usize, tag: u32) -> Arc<Rendezvous> {
         // SAFETY: the caller's promise.
         let offer = unsafe { Rendezvous::new(buf, len, self.world.clone(), self.me) };
-        let payload = Payload::Offer(offer.clone());
-        // SAFETY: an offer has no bytes to read.
-        unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
+        let (envelope, posted) = (self.envelope(tag), offer.clone());
+        // SAFETY: a cell to write to.
+        self.world.post(self.me, self.group.ranks[dest], |at| unsafe { Content::write_offer(at, envelope, posted) });
         offer
+    }
+
+    /// Sends a copy.
+    ///
+    /// # Safety
+    /// `buf` is readable for `len` bytes during the call.
+    #[inline]
+    unsafe fn post_copy(&self, buf: *const u8, len: usize, dest: usize, tag: u32) {
+        let envelope = self.envelope(tag);
+        // SAFETY: a cell to write to, and the caller's promise.
+        self.world.post(self.me, self.group.ranks[dest], |at| unsafe { Content::write_bytes(at, envelope, buf, len) });
     }
 
     fn is_eager(&self, len: usize, mode: SendMode) -> bool {
@@ -300,9 +311,8 @@ impl Transport for Local {
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
         if self.is_eager(len, mode) {
-            let payload = Payload::Bytes(buf, len);
-            // SAFETY: readable, as the caller promises; copied before this returns.
-            unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
+            // SAFETY: the caller's promise.
+            unsafe { self.post_copy(buf, len, dest, tag) };
             return Ok(());
         }
         // SAFETY: readable during this call, which does not end before the offer is done or withdrawn.
@@ -328,9 +338,8 @@ impl Transport for Local {
         mode: SendMode,
     ) -> Result<Box<dyn Pending>> {
         if self.is_eager(len, mode) {
-            let payload = Payload::Bytes(buf, len);
-            // SAFETY: readable, as the caller promises; copied before this returns.
-            unsafe { self.world.post(self.me, self.group.ranks[dest], self.envelope(tag), payload) };
+            // SAFETY: the caller's promise.
+            unsafe { self.post_copy(buf, len, dest, tag) };
             return Ok(Box::new(Completed));
         }
         // SAFETY: the caller promises the buffer until the operation has completed.

@@ -6,8 +6,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::mailbox::Mailbox;
-use super::message::Envelope;
-use super::ring::{Payload, Ring};
+use super::ring::{Content, Ring};
 use super::spin::{Padded, SpinLock, full_fence};
 use super::wait::{Bell, Station};
 use crate::config::Config;
@@ -72,19 +71,15 @@ impl World {
         self.next_context.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Hands a message to `dest` and wakes it.
-    ///
-    /// # Safety
-    /// The payload's bytes are readable during the call.
+    /// Hands the message that `write` writes to `dest` and wakes it.
     #[inline]
-    pub(super) unsafe fn post(&self, source: usize, dest: usize, envelope: Envelope, payload: Payload) {
+    pub(super) fn post(&self, source: usize, dest: usize, write: impl FnOnce(*mut Content)) {
         let slot = &self.rings[dest * self.size() + source];
         let ring = match slot.get() {
             Some(ring) => ring,
             None => self.connect(slot, dest),
         };
-        // SAFETY: the caller's promise.
-        unsafe { ring.push(envelope, payload) };
+        ring.push(write);
         self.notify(dest);
     }
 
@@ -169,9 +164,9 @@ mod tests {
     fn rings_are_found_by_both_ends() {
         let world = World::new(3, Config::default());
         assert!(world.ring(1, 2).is_none());
-        let envelope = Envelope { context: 0, source: 1, tag: 5 };
-        // SAFETY: no bytes are read.
-        unsafe { world.post(1, 2, envelope, Payload::Bytes(std::ptr::NonNull::dangling().as_ptr(), 0)) };
+        let envelope = super::super::message::Envelope { context: 0, source: 1, tag: 5 };
+        // SAFETY: a cell to write to; no bytes are read.
+        world.post(1, 2, |at| unsafe { Content::write_bytes(at, envelope, std::ptr::NonNull::dangling().as_ptr(), 0) });
         assert!(world.ring(1, 2).is_some_and(Ring::has_message));
         assert_eq!(world.inbound(2).count(), 1);
         assert_eq!(world.inbound(1).count(), 0);

@@ -42,10 +42,16 @@ pub(super) enum Span {
 
 impl Span {
     pub(super) fn new(runtime: &Runtime, bytes: usize) -> Result<Self, mpi_abi::Error> {
+        if bytes > runtime.max_count && runtime.large_counts {
+            return Ok(Span::Large(bytes as Count));
+        }
+        Self::of_int(runtime, bytes)
+    }
+
+    /// One that an `int` function takes.
+    pub(super) fn of_int(runtime: &Runtime, bytes: usize) -> Result<Self, mpi_abi::Error> {
         if bytes <= runtime.max_count {
             Ok(Span::Bytes(bytes as c_int))
-        } else if runtime.large_counts {
-            Ok(Span::Large(bytes as Count))
         } else {
             derived(runtime.library, bytes, runtime.max_count).map(Span::Derived)
         }

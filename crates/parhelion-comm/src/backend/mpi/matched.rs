@@ -32,7 +32,12 @@ impl Taken {
 
     /// # Safety
     /// `buf` is writable for `len` bytes. A turn is held.
-    unsafe fn receive(&mut self, buf: *mut c_void, len: usize) -> Result<Status> {
+    pub(super) unsafe fn receive(&mut self, buf: *mut c_void, len: usize) -> Result<Status> {
+        if self.status.bytes > len {
+            // The library is not asked to truncate: not all do it safely (see `guard`).
+            self.discard();
+            return failure::within("recv", self.status, len);
+        }
         let library = self.comm.library();
         let mut raw = RawStatus::default();
         let received = Span::new(self.comm.runtime, len).and_then(|span| {
@@ -52,14 +57,9 @@ impl Taken {
         // Received or lost: a second attempt is not possible.
         self.message = library.constants().message_null;
         let (source, tag) = (Source::Rank(self.status.source), TagSelector::Tag(self.status.tag));
-        match received.and_then(|()| failure::status(library, &raw)) {
-            Ok(status) => Ok(status),
-            Err(e) if e.class() == Some(mpi_abi::ErrorClass::Truncate) => {
-                let kind = crate::error::ErrorKind::Truncated { sent: self.status.bytes, capacity: len };
-                Err(failure::locate(crate::error::Error::new("recv", kind), source, tag))
-            }
-            Err(e) => Err(failure::message_error("recv", e, library, source, tag, len, &raw)),
-        }
+        received
+            .and_then(|()| failure::status(library, &raw))
+            .map_err(|e| failure::message_error("recv", e, library, source, tag, len, &raw))
     }
 
     /// Receives it to be rid of it: nobody else can.

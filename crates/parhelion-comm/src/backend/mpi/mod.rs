@@ -3,7 +3,7 @@
 //! # Promises and their limits
 //!
 //! - **Messages** are `MPI_BYTE`, of any length ([`count`]). A truncated one is consumed; if the library does not say how
-//!   long it was, the error says the least it was.
+//!   long it was, the error says the least it was. Open MPI is kept from writing past a buffer that is too short ([`guard`]).
 //! - **Collectives** are the library's where it does what is promised, and messages of ours elsewhere ([`collective`]).
 //!   Two ranks never choose differently.
 //! - **Bits.** Closures and other operators of ours are combined in rank order by one rank for all. Predefined operators
@@ -20,7 +20,7 @@
 //!
 //! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
 //! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
-//! [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
+//! [`guard`], [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
 //! on a [`lane`]: [`check`], [`exchange`], [`combine`].
 
 mod check;
@@ -30,6 +30,7 @@ mod comm;
 mod count;
 mod exchange;
 mod failure;
+mod guard;
 mod info;
 mod job;
 mod lane;

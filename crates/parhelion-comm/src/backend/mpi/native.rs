@@ -23,7 +23,7 @@ pub(super) fn is_native(comm: &Comm, call: &Call) -> bool {
         let bytes = blocks.checked_mul(count).and_then(|n| n.checked_mul(call.element.size));
         bytes.is_some_and(|bytes| bytes <= runtime.max_count)
     };
-    let predefined = || call.kernel.is_some_and(|kernel| predefined(runtime.library.constants(), &kernel).is_some());
+    let predefined = || call.kernel.is_some_and(|kernel| predefined(runtime, &kernel).is_some());
     match (call.kind, call.varying) {
         (Kind::Barrier | Kind::Broadcast, _) => true,
         (Kind::Reduce | Kind::AllReduce | Kind::Scan | Kind::ExclusiveScan, _) => predefined(),
@@ -101,7 +101,7 @@ pub(super) unsafe fn issue<const START: bool>(
         }
         (Kind::Reduce | Kind::AllReduce | Kind::Scan | Kind::ExclusiveScan, _) => {
             let kernel = call.kernel.expect("a reduction has an operator");
-            let (datatype, op) = predefined(c, &kernel).expect("is_native has asked");
+            let (datatype, op) = predefined(comm.runtime, &kernel).expect("is_native has asked");
             let in_place = call.send.is_null();
             let count = same(if in_place { call.recv_counts } else { call.send_counts });
             let mut result = call.recv;
@@ -134,7 +134,7 @@ pub(super) unsafe fn issue<const START: bool>(
         }
         (Kind::ReduceScatter, varying) => {
             let kernel = call.kernel.expect("a reduction has an operator");
-            let (datatype, op) = predefined(c, &kernel).expect("is_native has asked");
+            let (datatype, op) = predefined(comm.runtime, &kernel).expect("is_native has asked");
             let input = sent(total(call.send_counts) * size);
             let output = received(same(call.recv_counts) * size);
             if varying {

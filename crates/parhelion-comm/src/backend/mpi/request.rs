@@ -9,6 +9,7 @@ use mpi_abi::{Request, Status as RawStatus};
 
 use super::comm::Comm;
 use super::failure;
+use super::lane::Scratch;
 use super::runtime::{Backoff, Chore};
 use crate::backend::{Keep, NO_STATUS, Pending};
 use crate::error::Result;
@@ -92,22 +93,33 @@ pub(super) struct Message {
     peer: Source,
     tag: TagSelector,
     capacity: usize,
+    /// What a small guarded receive goes through, and where to.
+    bounce: Option<(Arc<Scratch>, *mut u8)>,
     /// The copy that a send under a timeout goes out from (see `transport`).
     copy: Option<Vec<u8>>,
     /// Completed by `cancel` before it could be cancelled: what `wait` or `test` answers then.
     early: Option<Result<Status>>,
 }
 
+// SAFETY: the pointer of `bounce` is the caller's buffer, which is the operation's alone until it has completed.
+unsafe impl Send for Message {}
+
 impl Message {
-    /// A receive of up to `capacity` bytes.
-    pub(super) fn receive(raw: Raw, peer: Source, tag: TagSelector, capacity: usize) -> Self {
-        Message { raw, operation: "irecv", peer, tag, capacity, copy: None, early: None }
+    /// A receive of up to `capacity` bytes, through `bounce` to the caller's buffer if that is some.
+    pub(super) fn receive(
+        raw: Raw,
+        peer: Source,
+        tag: TagSelector,
+        capacity: usize,
+        bounce: Option<(Arc<Scratch>, *mut u8)>,
+    ) -> Self {
+        Message { raw, operation: "irecv", peer, tag, capacity, bounce, copy: None, early: None }
     }
 
     /// A send, from `copy` if that is some.
     pub(super) fn send(raw: Raw, peer: usize, tag: u32, copy: Option<Vec<u8>>) -> Self {
         let (peer, tag) = (Source::Rank(peer), TagSelector::Tag(tag));
-        Message { raw, operation: "isend", peer, tag, capacity: 0, copy, early: None }
+        Message { raw, operation: "isend", peer, tag, capacity: 0, bounce: None, copy, early: None }
     }
 
     /// For errors: the call that this is part of.
@@ -121,14 +133,21 @@ impl Message {
         if !self.raw.is_receive && result.is_ok() {
             return Ok(NO_STATUS);
         }
-        result
-            .and_then(|()| failure::status(library, status))
-            .map_err(|e| failure::message_error(self.operation, e, library, self.peer, self.tag, self.capacity, status))
+        let received = result.and_then(|()| failure::status(library, status)).map_err(|e| {
+            failure::message_error(self.operation, e, library, self.peer, self.tag, self.capacity, status)
+        })?;
+        let received = failure::within(self.operation, received, self.capacity)?;
+        if let Some((bounce, to)) = &self.bounce {
+            // SAFETY: the caller's buffer, of this capacity, is the operation's until now.
+            unsafe { std::ptr::copy_nonoverlapping(bounce.ptr(), *to, received.bytes) };
+        }
+        Ok(received)
     }
 
     fn orphan(self, cancel: bool, keep: Option<Keep>) {
         let copy = self.copy.map(|copy| Box::new(copy) as Keep);
-        Orphan { raw: self.raw, cancel, keep: keep.into_iter().chain(copy).collect() }.part_with();
+        let bounce = self.bounce.map(|(bounce, _)| Box::new(bounce) as Keep);
+        Orphan { raw: self.raw, cancel, keep: keep.into_iter().chain(copy).chain(bounce).collect() }.part_with();
     }
 
     /// Waits, and takes the operation back if the time is up: then the buffer is free, or a copy is left behind.

@@ -33,6 +33,8 @@ pub(super) struct Runtime {
     pub(super) max_count: usize,
     /// Whether the library has the `_c` functions.
     pub(super) large_counts: bool,
+    /// Whether this is Open MPI, which needs care in two places (see `guard` and `operator`).
+    pub(super) open_mpi: bool,
     /// The token of the one thread that may call, or `EVERY_THREAD`, or `OVER`.
     owner: AtomicUsize,
     /// With `Serialized`: a call is under way.
@@ -83,6 +85,7 @@ impl Runtime {
             level,
             max_count,
             large_counts: library.supports_large_counts(),
+            open_mpi: library.version().vendor == mpi_abi::Vendor::OpenMpi,
             owner: AtomicUsize::new(if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD }),
             busy: AtomicBool::new(false),
             has_chores: AtomicBool::new(false),

@@ -14,6 +14,8 @@ use super::collective;
 use super::comm::{Comm, In};
 use super::count::Span;
 use super::failure;
+use super::guard::{self, Bounce};
+use super::lane::Scratch;
 use super::matched::Taken;
 use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
@@ -123,10 +125,73 @@ impl MpiTransport {
     /// # Safety
     /// As [`Transport::irecv`].
     unsafe fn start_recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Message> {
+        let (from, with) = (self.source(source), self.tag(tag));
+        let mut bounce = None;
+        let started = if !self.runtime.open_mpi {
+            // SAFETY: the caller's promise.
+            unsafe { start_recv(self.runtime, buf, len, from, with, self.raw) }
+        } else if len <= guard::SMALL {
+            let (memory, _) = bounce.insert((Scratch::new(guard::BOUNCE, 1), buf));
+            let into = memory.ptr().cast();
+            // SAFETY: the bounce goes with the message, and fits its type.
+            guard::bounce_type(self.library).and_then(|datatype| unsafe { self.irecv_one(into, datatype, from, with) })
+        } else {
+            guard::guarded_type(self.runtime, buf, len).and_then(|mut datatype| {
+                // SAFETY: the caller's promise; the type is the buffer and a byte that is always there.
+                let started = unsafe { self.irecv_one(buf.cast(), datatype, from, with) };
+                // SAFETY: made for this one receive, which keeps it.
+                started.and_then(|request| unsafe { self.library.type_free(&mut datatype) }.map(|()| request))
+            })
+        };
+        let request = started.map_err(|e| failure::locate(failure::error("recv", e), source, tag))?;
+        let raw = Raw { comm: self.comm.clone(), request, is_receive: true };
+        Ok(Message::receive(raw, source, tag, len, bounce))
+    }
+
+    /// Starts to receive one element of `datatype`.
+    ///
+    /// # Safety
+    /// `into` is valid for it until the request has completed. A turn is held.
+    unsafe fn irecv_one(
+        &self,
+        into: *mut c_void,
+        datatype: Datatype,
+        source: c_int,
+        tag: c_int,
+    ) -> Result<Request, mpi_abi::Error> {
+        let mut request = self.library.constants().request_null;
         // SAFETY: the caller's promise.
-        let request = unsafe { start_recv(self.runtime, buf, len, self.source(source), self.tag(tag), self.raw) };
-        let request = request.map_err(|e| failure::locate(failure::error("recv", e), source, tag))?;
-        Ok(Message::receive(Raw { comm: self.comm.clone(), request, is_receive: true }, source, tag, len))
+        unsafe { self.library.irecv(into, 1, datatype, source, tag, self.raw, &mut request) }?;
+        Ok(request)
+    }
+
+    /// The blocking receive where the library must be guarded, and no timeout is set.
+    ///
+    /// # Safety
+    /// As [`Transport::recv`].
+    #[inline(never)]
+    unsafe fn recv_guarded(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
+        let library = self.library;
+        let (from, with) = (self.source(source), self.tag(tag));
+        let mut status = RawStatus::default();
+        let fail = |e, status: &RawStatus| failure::message_error("recv", e, library, source, tag, len, status);
+        if len <= guard::SMALL {
+            let bounce = Bounce::new();
+            let datatype = guard::bounce_type(library).map_err(|e| fail(e, &status))?;
+            // SAFETY: the bounce fits its type.
+            let received = unsafe { library.recv(bounce.ptr().cast(), 1, datatype, from, with, self.raw, &mut status) };
+            let received = received.and_then(|()| failure::status(library, &status)).map_err(|e| fail(e, &status))?;
+            let received = failure::within("recv", received, len)?;
+            // SAFETY: no longer than the caller's buffer.
+            unsafe { std::ptr::copy_nonoverlapping(bounce.ptr(), buf, received.bytes) };
+            return Ok(received);
+        }
+        let mut message = library.constants().message_null;
+        // SAFETY: the places are valid.
+        unsafe { library.mprobe(from, with, self.raw, &mut message, &mut status) }.map_err(|e| fail(e, &status))?;
+        let found = failure::status(library, &status).map_err(|e| fail(e, &status))?;
+        // SAFETY: the caller's promise.
+        unsafe { Taken::new(self.comm.clone(), message, found).receive(buf.cast(), len) }
     }
 
     fn message_error(&self, operation: &'static str, e: mpi_abi::Error, source: Source, tag: TagSelector) -> Error {
@@ -234,6 +299,10 @@ impl Transport for MpiTransport {
         if len >= self.direct_below || !turn.direct {
             // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
             return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
+        }
+        if self.runtime.open_mpi {
+            // SAFETY: the caller's promise.
+            return unsafe { self.recv_guarded(buf, len, source, tag) };
         }
         let mut status = RawStatus::default();
         let (from, with) = (self.source(source), self.tag(tag));

@@ -71,7 +71,9 @@ fn check_ranks(ranks: usize, kind: BackendKind, launcher: &mpi_abi::Launcher) ->
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exit code: 0 converged, 1 not converged, 2 an error (one line on stderr says which).")]
+#[command(after_help = "Exit code: 0 converged, 1 not converged, 2 an error (one line on stderr says which).\n\
+                        In JSON, seconds are the slowest rank's, and error_max is the largest distance from 1, null \
+                        with --rhs.")]
 pub(crate) struct SolveArgs {
     /// Matrix in Matrix Market form (coordinate; real, integer, pattern; general, symmetric, skew-symmetric)
     #[arg(value_name = "MATRIX.mtx", required_unless_present = "pde", conflicts_with = "pde")]
@@ -85,7 +87,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, value_enum, default_value_t = Solver::Cg)]
     pub(crate) solver: Solver,
     /// Stop when |b - A x| <= TOLERANCE |b|
-    #[arg(long, default_value_t = 1e-8, value_parser = tolerance)]
+    #[arg(long, default_value = "1e-8", value_parser = tolerance)]
     pub(crate) tolerance: f64,
     /// Stop after so many iterations [default: 10 per row, at least 1000]
     #[arg(long, value_name = "N")]

@@ -100,7 +100,7 @@ impl Whole {
         if ranks > rows as usize {
             let name = args.matrix.as_ref().map_or_else(|| "--pde".into(), |path| path.display().to_string());
             return Err(Error::Input(format!(
-                "{name}: {ranks} ranks are more than the {rows} rows of the matrix; use -n {rows} or less"
+                "{name}: {ranks} ranks are more than the {rows} rows of the matrix; give -n {rows} at most"
             )));
         }
 

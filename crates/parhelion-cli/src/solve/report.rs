@@ -106,8 +106,8 @@ impl Report {
         let end = if self.converged() { "" } else { " (not converged)" };
         let (ranks, iterations) = (self.shares.len(), self.outcome.iterations);
         format!(
-            "{name}: {} rows, {}, {}, {}{end}",
-            grouped(self.rows.into()),
+            "{name}: {}, {}, {}, {}{end}",
+            counted(self.rows.into(), "row"),
             counted(ranks as u64, "rank"),
             self.solver(),
             counted(iterations, "iteration")
@@ -154,7 +154,8 @@ impl Report {
             Some(library) => format!("{} backend ({library})", self.backend),
             None => format!("{} backend (threads)", self.backend),
         };
-        writeln!(text, "{}: {} rows, {} nonzeros", self.matrix, grouped(self.rows.into()), grouped(self.nonzeros))?;
+        let (rows, nonzeros) = (counted(self.rows.into(), "row"), counted(self.nonzeros, "nonzero"));
+        writeln!(text, "{}: {rows}, {nonzeros}", self.matrix)?;
         writeln!(text, "{}, {carrier}", counted(ranks as u64, "rank"))?;
         let iterations = counted(self.outcome.iterations, "iteration");
         match &self.outcome.failure {

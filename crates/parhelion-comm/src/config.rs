@@ -106,7 +106,8 @@ pub struct Config {
     pub eager_limit: usize,
     /// Compare the arguments of every collective across ranks before it starts (mpi; local always does).
     pub checks: bool,
-    /// Report a deadlock when every live rank waits and nothing can complete (local backend).
+    /// Report a deadlock when every live rank waits and nothing can complete (local backend). Needs ranks of one thread: with
+    /// a thread level above funneled it is off, since a thread that does not wait may still send.
     pub deadlock_detection: bool,
     /// Open a `tracing` span for every operation.
     pub trace: bool,

@@ -333,8 +333,8 @@ impl Wait for MeetingWait<'_> {
     fn lost(&self) -> Option<(usize, &'static str)> {
         let Until::Come(number) = self.until else { return None };
         let (world, group) = (&self.local.world, &self.local.group);
-        let missing = (0..group.ranks.len()).filter(|&r| !group.meeting.has_come(r, number));
-        missing.into_iter().find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
+        let mut missing = (0..group.ranks.len()).filter(|&r| !group.meeting.has_come(r, number));
+        missing.find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
     }
 
     fn describe(&self) -> Waiting {
@@ -593,39 +593,42 @@ impl Operation {
     }
 }
 
-/// Waits for a non-blocking collective.
-pub(super) fn wait(local: &Local, operation: &Operation) -> Result<()> {
-    struct OperationWait<'a>(&'a Local, &'a Operation);
-    impl Wait for OperationWait<'_> {
-        type Output = Result<()>;
+/// Waits for a non-blocking collective, or looks whether it has completed.
+pub(super) struct OperationWait<'a> {
+    pub(super) local: &'a Local,
+    pub(super) operation: &'a Operation,
+}
 
-        fn poll(&mut self) -> Option<Result<()>> {
-            self.1.poll(self.0).transpose()
-        }
-
-        fn progress(&mut self) {
-            self.0.progress();
-        }
-
-        fn lost(&self) -> Option<(usize, &'static str)> {
-            let (world, group) = (&self.0.world, &self.0.group);
-            let missing = (0..group.ranks.len()).filter(|&r| self.1.calls[r].get().is_none());
-            missing.into_iter().find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
-        }
-
-        fn describe(&self) -> Waiting {
-            let mine = self.1.calls[self.0.rank].get();
-            let what = "(non-blocking) for all ranks".to_owned();
-            let operation = mine.map_or("collective", |call| call.0.kind.name());
-            Waiting { operation, what, communicator: self.0.group.name.clone() }
-        }
+impl OperationWait<'_> {
+    fn name(&self) -> &'static str {
+        self.operation.calls[self.local.rank].get().map_or("collective", |call| call.0.kind.name())
     }
-    match local.world.block(local.me, OperationWait(local, operation)) {
-        Ok(result) => result,
-        Err(stop) => {
-            let mine = operation.calls[local.rank].get();
-            let name = mine.map_or("collective", |call| call.0.kind.name());
-            Err(local.stopped(name, stop))
-        }
+
+    #[cold]
+    pub(super) fn stopped(&self, stop: Stop) -> Error {
+        self.local.stopped(self.name(), stop)
+    }
+}
+
+impl Wait for &OperationWait<'_> {
+    type Output = Result<()>;
+
+    fn poll(&mut self) -> Option<Result<()>> {
+        self.operation.poll(self.local).transpose()
+    }
+
+    fn progress(&mut self) {
+        self.local.progress();
+    }
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        let (world, group) = (&self.local.world, &self.local.group);
+        let mut missing = (0..group.ranks.len()).filter(|&r| self.operation.calls[r].get().is_none());
+        missing.find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
+    }
+
+    fn describe(&self) -> Waiting {
+        let what = "(non-blocking) for all ranks".to_owned();
+        Waiting { operation: self.name(), what, communicator: self.local.group.name.clone() }
     }
 }

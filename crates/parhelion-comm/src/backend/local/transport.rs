@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::collective::{self, Operation};
+use super::collective::{Operation, OperationWait};
 use super::group::{Group, Joined};
 use super::mailbox::Receive;
 use super::message::{Envelope, Message, Selector, Truncated};
@@ -548,8 +548,15 @@ impl Pending for PendingSend {
     }
 
     fn test(&mut self) -> Result<Option<Status>> {
-        self.local.progress();
-        Ok(self.offer.poll().then_some(NO_STATUS))
+        let wait =
+            SendWait { local: &self.local, operation: "isend", offer: &self.offer, dest: self.dest, tag: self.tag };
+        match self.local.world.look(wait) {
+            Ok(done) => Ok(done.map(|()| NO_STATUS)),
+            Err(stop) => {
+                self.stopped = true;
+                Err(self.local.stopped("isend", stop).with_peer(self.dest).with_tag(self.tag))
+            }
+        }
     }
 
     fn cancel(&mut self) -> Result<bool> {
@@ -587,39 +594,50 @@ impl PendingReceive {
     }
 }
 
+/// Waits for a posted receive, or looks whether it is over.
+struct PostedWait<'a> {
+    posted: &'a PendingReceive,
+    /// Nobody of this rank can send to it meanwhile.
+    blocking: bool,
+}
+
+impl Wait for PostedWait<'_> {
+    type Output = Result<Status>;
+
+    fn poll(&mut self) -> Option<Self::Output> {
+        // Nothing but this rank's own progress completes it.
+        self.posted.local.progress();
+        self.posted.result()
+    }
+
+    fn progress(&mut self) {}
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        match self.posted.source {
+            Source::Any if !self.blocking => None,
+            source => self.posted.local.lost_source(source),
+        }
+    }
+
+    fn describe(&self) -> Waiting {
+        self.posted.local.describe("irecv", peers(self.posted.source, self.posted.tag))
+    }
+}
+
 impl Pending for PendingReceive {
     fn wait(&mut self) -> Result<Status> {
-        struct PostedWait<'a>(&'a PendingReceive);
-        impl Wait for PostedWait<'_> {
-            type Output = Result<Status>;
-
-            fn poll(&mut self) -> Option<Self::Output> {
-                // Nothing but this rank's own progress completes it.
-                self.0.local.progress();
-                self.0.result()
-            }
-
-            fn progress(&mut self) {}
-
-            fn lost(&self) -> Option<(usize, &'static str)> {
-                self.0.local.lost_source(self.0.source)
-            }
-
-            fn describe(&self) -> Waiting {
-                self.0.local.describe("irecv", peers(self.0.source, self.0.tag))
-            }
-        }
-        match self.local.world.block(self.local.me, PostedWait(self)) {
+        let wait = PostedWait { posted: self, blocking: true };
+        match self.local.world.block(self.local.me, wait) {
             Ok(result) => result,
             Err(stop) => Err(self.local.located("irecv", stop, self.source, self.tag)),
         }
     }
 
     fn test(&mut self) -> Result<Option<Status>> {
-        if self.receive.result().is_none() {
-            self.local.progress();
+        match self.local.world.look(PostedWait { posted: self, blocking: false }) {
+            Ok(result) => result.transpose(),
+            Err(stop) => Err(self.local.located("irecv", stop, self.source, self.tag)),
         }
-        self.result().transpose()
     }
 
     fn cancel(&mut self) -> Result<bool> {
@@ -643,12 +661,15 @@ struct PendingCollective {
 
 impl Pending for PendingCollective {
     fn wait(&mut self) -> Result<Status> {
-        collective::wait(&self.local, &self.operation).map(|()| NO_STATUS)
+        let wait = OperationWait { local: &self.local, operation: &self.operation };
+        let done = self.local.world.block(self.local.me, &wait).map_err(|stop| wait.stopped(stop))?;
+        done.map(|()| NO_STATUS)
     }
 
     fn test(&mut self) -> Result<Option<Status>> {
-        self.local.progress();
-        self.operation.poll(&self.local).map(|done| done.map(|()| NO_STATUS))
+        let wait = OperationWait { local: &self.local, operation: &self.operation };
+        let done = self.local.world.look(&wait).map_err(|stop| wait.stopped(stop))?;
+        done.transpose().map(|done| done.map(|()| NO_STATUS))
     }
 
     fn cancel(&mut self) -> Result<bool> {

@@ -11,7 +11,8 @@
 //! themselves may complete things for others; so the same must hold for a second pair of looks, in which those others would
 //! have left. After that nothing can change: no rank runs, and no poll finds anything.
 //!
-//! "Nobody runs" is known only if each rank is one thread. Once a thread other than a rank's own has waited, detection is off.
+//! "Nobody runs" is known only if each rank is one thread. So detection is off with a thread level above `Funneled`, and once a
+//! thread other than a rank's own has waited.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -120,6 +121,18 @@ impl World {
             }
         }
         self.block_longer(rank, wait)
+    }
+
+    /// Looks once, without waiting.
+    pub(super) fn look<W: Wait>(&self, mut wait: W) -> Result<Option<W::Output>, Stop> {
+        // The fate is read before the poll: what a peer sent before it ended is found first.
+        let lost = wait.lost();
+        wait.progress();
+        match (wait.poll(), lost) {
+            (Some(output), _) => Ok(Some(output)),
+            (None, Some((peer, how))) => Err(Stop::Lost(peer, how)),
+            (None, None) => Ok(None),
+        }
     }
 
     fn block_longer<W: Wait>(&self, rank: usize, mut wait: W) -> Result<W::Output, Stop> {

@@ -9,7 +9,7 @@ use super::mailbox::Mailbox;
 use super::ring::{Content, Ring};
 use super::spin::{Padded, SpinLock, full_fence};
 use super::wait::{Bell, Station};
-use crate::config::Config;
+use crate::config::{Config, ThreadLevel};
 
 /// How a rank stands.
 const RUNNING: u8 = 0;
@@ -25,7 +25,7 @@ pub(super) struct World {
     pub(super) spin: Duration,
     /// More ranks than cores: a spinning rank keeps another from running.
     pub(super) crowded: bool,
-    /// A thread that is not a rank's own has waited: nobody can know any more whether all threads wait.
+    /// Ranks may have other threads than their own: nobody can know whether all of them wait.
     pub(super) foreign_threads: AtomicBool,
 }
 
@@ -51,6 +51,7 @@ impl World {
         let crowded = size > cores;
         let spin = config.spin.unwrap_or(Duration::from_micros(if crowded { 1 } else { 20 }));
         let rank = || Rank { inbound: (0..size).map(|_| AtomicPtr::default()).collect(), ..Rank::default() };
+        let foreign_threads = AtomicBool::new(config.thread_level > ThreadLevel::Funneled);
         World {
             config,
             ranks: (0..size).map(|_| Padded(rank())).collect(),
@@ -58,7 +59,7 @@ impl World {
             next_context: AtomicU32::new(0),
             spin,
             crowded,
-            foreign_threads: AtomicBool::new(false),
+            foreign_threads,
         }
     }
 

@@ -49,7 +49,7 @@ fn test_loop(c: &Communicator) -> Outcome {
 fn any_of_many(c: &Communicator) -> Outcome {
     let (right, left) = neighbours(c);
     const COUNT: usize = 20;
-    let size = |i: usize| if i % 5 == 0 { 20_000 } else { 3 * i };
+    let size = |i: usize| if i.is_multiple_of(5) { 20_000 } else { 3 * i };
     let mut receives = (0..COUNT).map(|i| c.irecv(vec![0u8; size(i)], left, i as u32)).collect::<Result<Vec<_>>>()?;
     // Sent in another order than posted.
     let sends = (0..COUNT)

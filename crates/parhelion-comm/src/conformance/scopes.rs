@@ -1,5 +1,6 @@
 //! Non-blocking operations on borrowed buffers.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Case;
@@ -89,8 +90,8 @@ fn forgotten(c: &Communicator) -> Outcome {
         let mine = pattern::<u8>(seed(&[c.rank()]), bytes);
         let mut got = vec![0u8; bytes];
         c.scope(|s| {
-            std::mem::forget(s.recv(&mut got, left, 1)?);
-            std::mem::forget(s.send(&mine, right, 1)?);
+            let _ = ManuallyDrop::new(s.recv(&mut got, left, 1)?);
+            let _ = ManuallyDrop::new(s.send(&mine, right, 1)?);
             Ok(())
         })?;
         same("the message", &got, &pattern(seed(&[left]), bytes))?;
@@ -133,7 +134,7 @@ fn panicking(c: &Communicator) -> Outcome {
         let panic = catch_unwind(AssertUnwindSafe(|| {
             c.scope(|s| {
                 s.recv(&mut buffer, left, 1)?;
-                std::mem::forget(s.recv(&mut [0u8; 0], Any, 9)?);
+                let _ = ManuallyDrop::new(s.recv(&mut [0u8; 0], Any, 9)?);
                 // Without the message that a panic prints.
                 resume_unwind(Box::new(Quiet));
                 #[allow(unreachable_code, reason = "gives the closure its type")]

@@ -3,6 +3,7 @@
 //! A [`Marked`] buffer takes the place of one that was freed: if a late message were still written to it, the marks would
 //! not survive.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ fn a_panicking_scope_lets_go_of_its_buffers() {
         let panic = catch_unwind(AssertUnwindSafe(|| {
             world.scope(|s| -> Result<(), Error> {
                 s.recv(&mut heap, 0, 1)?;
-                std::mem::forget(s.recv(&mut stack, Any, 1)?);
+                let _ = ManuallyDrop::new(s.recv(&mut stack, Any, 1)?);
                 resume_unwind(Box::new("on purpose"))
             })
         }));

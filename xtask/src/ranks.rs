@@ -21,7 +21,7 @@ const QUICK_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where the tests of gigabytes run, when asked for.
-const LARGE_PROGRAM: &str = "conformance";
+const LARGE_ROW: &str = "conformance";
 const LARGE_RANKS: usize = 2;
 const LARGE_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
 const LARGE_LIMIT: Duration = Duration::from_secs(1800);
@@ -31,8 +31,28 @@ const MATRIX: &str = "data/bcsstk16.mtx";
 const SOLVE_RANKS: usize = 3;
 const SOLVE_ITERATIONS: std::ops::RangeInclusive<u64> = 194..=200;
 
-/// Programs that close with `NAME: N passed, N failed, N skipped`, and whether they also run without MPI.
-const PROGRAMS: [(&str, bool); 2] = [("abi_check", false), ("conformance", true)];
+/// A program that closes with `NAME: N passed, N failed, N skipped`, as it is run for one row of the table.
+struct Suite {
+    row: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    /// Whether it also runs without MPI.
+    local: bool,
+}
+
+const SUITES: [Suite; 3] = [
+    Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false },
+    Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true },
+    // What the default thread level forbids, and the row above therefore leaves out.
+    Suite {
+        row: "conformance, threads",
+        program: "conformance",
+        arguments: &["--filter", "threads:"],
+        environment: &[("PARHELION_THREAD_LEVEL", "multiple")],
+        local: false,
+    },
+];
 
 /// What of all this is to run.
 pub(crate) struct Selection<'a> {
@@ -58,8 +78,9 @@ impl Selection<'_> {
 
     /// Whether the tests of gigabytes run here: where messages are copied by us, and on an MPI with and one without
     /// functions for large counts.
-    fn is_large(&self, library: Option<&Library>, ranks: usize) -> bool {
-        self.options.large && ranks == LARGE_RANKS && library.is_none_or(|l| LARGE_LIBRARIES.contains(&l.name))
+    fn is_large(&self, suite: &Suite, library: Option<&Library>, ranks: usize) -> bool {
+        let asked = self.options.large && suite.row == LARGE_ROW;
+        asked && ranks == LARGE_RANKS && library.is_none_or(|l| LARGE_LIBRARIES.contains(&l.name))
     }
 }
 
@@ -73,30 +94,14 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
             BTreeMap::new()
         }
     };
-    for (program, local) in PROGRAMS {
-        let Some(path) = programs.get(program) else {
-            report.add(program, &Verdict::failed("there is no such program"));
+    for suite in SUITES {
+        let Some(path) = programs.get(suite.program) else {
+            report.add(suite.row, &Verdict::failed(format!("there is no program {}", suite.program)));
             continue;
         };
-        let local = local.then_some((None, &LOCAL_RANKS[..]));
+        let local = suite.local.then_some((None, &LOCAL_RANKS[..]));
         for (library, all_ranks) in local.into_iter().chain(LIBRARIES.iter().map(|l| (Some(l), &MPI_RANKS[..]))) {
-            let mut hung = false;
-            for &ranks in all_ranks {
-                let row = row(library, program);
-                // One that hangs may hang at every number of ranks, and all of that may take hours.
-                let left_out = hung.then_some("it did not end with fewer ranks");
-                let verdict = match left_out.or_else(|| selection.left_out(library, ranks)) {
-                    Some(why) => Verdict::skipped(&row, why),
-                    None => {
-                        let ran = run_suite(program, path, library, ranks, selection.is_large(library, ranks))?;
-                        hung = ran.timed_out();
-                        let verdict = Verdict::of_program(program, &ran);
-                        say(&row, ranks, &verdict, &ran);
-                        verdict
-                    }
-                };
-                report.add_cell(&row, ranks, &verdict);
-            }
+            suite.run(path, library, all_ranks, selection, report)?;
         }
     }
     match programs.get("parhelion") {
@@ -108,29 +113,60 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
     }
 }
 
-/// Runs one of [`PROGRAMS`], built at `path`.
-fn run_suite(program: &str, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Ran> {
-    let mut command = match library {
-        None => {
-            let mut command = clean_command(path);
-            command.env("PARHELION_BACKEND", "local").env("PARHELION_RANKS", ranks.to_string());
-            command
+impl Suite {
+    /// Runs it on one library, or the local backend, with each number of ranks.
+    fn run(
+        &self,
+        path: &Path,
+        library: Option<&Library>,
+        all_ranks: &[usize],
+        selection: &Selection<'_>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let row = row(library, self.row);
+        let mut hung = false;
+        for &ranks in all_ranks {
+            // One that hangs may hang at every number of ranks, and all of that may take hours.
+            let left_out = hung.then_some("it did not end with fewer ranks");
+            let verdict = match left_out.or_else(|| selection.left_out(library, ranks)) {
+                Some(why) => Verdict::skipped(&row, why),
+                None => {
+                    let ran = self.run_once(path, library, ranks, selection.is_large(self, library, ranks))?;
+                    hung = ran.timed_out();
+                    let verdict = Verdict::of_program(self.program, &ran);
+                    say(&row, ranks, &verdict, &ran);
+                    verdict
+                }
+            };
+            report.add_cell(&row, ranks, &verdict);
         }
-        Some(library) => {
-            let mut command = library.command(ranks);
-            // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
-            command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
-            command.arg(path);
-            command
-        }
-    };
-    let mut limit = limit(library, ranks);
-    if large && program == LARGE_PROGRAM {
-        command.arg("--large");
-        limit = LARGE_LIMIT;
+        Ok(())
     }
-    let log = format!("{program}-{}-{ranks}", place(library));
-    bounded(command, &log, Stderr::Captured, limit)
+
+    fn run_once(&self, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Ran> {
+        let mut command = match library {
+            None => {
+                let mut command = clean_command(path);
+                command.env("PARHELION_BACKEND", "local").env("PARHELION_RANKS", ranks.to_string());
+                command
+            }
+            Some(library) => {
+                let mut command = library.command(ranks);
+                // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
+                command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
+                command.arg(path);
+                command
+            }
+        };
+        command.args(self.arguments).envs(self.environment.iter().copied());
+        let mut limit = limit(library, ranks);
+        if large {
+            command.arg("--large");
+            limit = LARGE_LIMIT;
+        }
+        let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-"), place(library));
+        bounded(command, &log, Stderr::Captured, limit)
+    }
 }
 
 /// `parhelion solve`: the same file under every library and without one, in the same number of iterations.
@@ -299,7 +335,7 @@ mod tests {
         assert_eq!(selection.left_out(None, 16), None);
         assert_eq!(selection.left_out(Some(&LIBRARIES[0]), 7), None);
         assert!(selection.left_out(Some(&LIBRARIES[1]), 1).unwrap().contains("installed"));
-        assert!(!selection.is_large(None, LARGE_RANKS));
+        assert!(!selection.is_large(&SUITES[1], None, LARGE_RANKS));
     }
 
     #[test]
@@ -315,7 +351,12 @@ mod tests {
         let left_in = LIBRARIES.iter().filter(|l| one.left_out(Some(l), 7).is_none()).map(|l| l.name);
         assert_eq!(left_in.collect::<Vec<_>>(), ["mpich-4.3.2"]);
         assert_eq!(one.left_out(None, 4), None);
-        assert!(one.is_large(None, LARGE_RANKS) && !one.is_large(Some(&LIBRARIES[4]), LARGE_RANKS));
+        let large = |row: &str, library, ranks| {
+            one.is_large(SUITES.iter().find(|suite| suite.row == row).unwrap(), library, ranks)
+        };
+        assert!(large(LARGE_ROW, None, LARGE_RANKS) && large(LARGE_ROW, Some(&LIBRARIES[0]), LARGE_RANKS));
+        assert!(!large(LARGE_ROW, Some(&LIBRARIES[4]), LARGE_RANKS) && !large(LARGE_ROW, None, 3));
+        assert!(!large("abi_check", Some(&LIBRARIES[0]), LARGE_RANKS));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Starting: [`run`] and [`launch`] choose the backend and give every rank its world.
 
-use crate::backend::{self, registry};
+use crate::backend::{self, availability};
 use crate::communicator::Communicator;
 use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,8 +79,7 @@ pub fn choose(config: &Config) -> Result<BackendKind> {
             None => (BackendKind::Local, String::new()),
         },
     };
-    let all = registry(config);
-    let entry = all.iter().find(|a| a.backend == kind).expect("every backend is registered");
+    let entry = availability(kind, config);
     if entry.available {
         return Ok(kind);
     }

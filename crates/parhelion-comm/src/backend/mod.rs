@@ -250,9 +250,17 @@ pub struct Availability {
     pub reason: String,
 }
 
+/// Whether this backend can be used here. Asking never initialises anything, but may load a library.
+pub(crate) fn availability(kind: BackendKind, config: &Config) -> Availability {
+    match kind {
+        BackendKind::Local => local::availability(config),
+        BackendKind::Mpi => mpi::availability(config),
+    }
+}
+
 /// Every backend, highest priority first. Asking never initialises anything.
 pub fn registry(config: &Config) -> Vec<Availability> {
-    let mut all = vec![mpi::availability(config), local::availability(config)];
+    let mut all = [BackendKind::Mpi, BackendKind::Local].map(|kind| availability(kind, config)).to_vec();
     all.sort_by_key(|a| std::cmp::Reverse(a.priority));
     all
 }

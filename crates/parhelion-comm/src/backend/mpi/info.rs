@@ -1,8 +1,9 @@
 //! What there is to know of the MPI library here, without initialising it.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use mpi_abi::{Found, Launcher, LauncherKind, Library, Search, Vendor};
+use mpi_abi::{Found, How, Launcher, LauncherKind, Library, Search, Vendor};
 
 use crate::backend::Availability;
 use crate::config::{BackendKind, Config};
@@ -59,7 +60,15 @@ pub(super) fn open(config: &Config) -> Result<(&'static Library, Found)> {
         Some(path) => search.with_path(path),
         None => search,
     };
-    search.open().map_err(|e| Error::new("run", ErrorKind::Unavailable(e.to_string())))
+    let (library, mut found) = search.open().map_err(|e| Error::new("run", ErrorKind::Unavailable(e.to_string())))?;
+    // Whoever asks again would only hear that it is loaded.
+    static FIRST: Mutex<Vec<(&'static Library, How)>> = Mutex::new(Vec::new());
+    let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    match first.iter().find(|(known, _)| std::ptr::eq(*known, library)) {
+        Some(&(_, how)) => found.how = how,
+        None => first.push((library, found.how)),
+    }
+    Ok((library, found))
 }
 
 /// `mpich-5.0.2`, and whether that is its standard ABI.

@@ -100,7 +100,6 @@ pub struct Kernel<'a> {
     data: *const (),
     combine: CombineFn,
     fold: FoldFn,
-    fold_left: FoldFn,
     finish: Option<FinishFn>,
     lifetime: PhantomData<&'a ()>,
 }
@@ -129,15 +128,6 @@ impl Kernel<'_> {
         unsafe { (self.fold)(self.data, acc, x, count) }
     }
 
-    /// `acc[i] = x[i] ∘ acc[i]`, the order of an MPI user function (MPI section 6.9.5: `in ∘ inout`).
-    ///
-    /// # Safety
-    /// As [`Kernel::fold`].
-    pub(crate) unsafe fn fold_left(&self, acc: *mut u8, x: *const u8, count: usize) {
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { (self.fold_left)(self.data, acc, x, count) }
-    }
-
     /// What remains after the last combination (the division of an average).
     ///
     /// # Safety
@@ -155,11 +145,6 @@ impl Kernel<'_> {
     /// The closure behind it, if any, must stay alive as long as the result is used.
     pub(crate) unsafe fn forget_lifetime(self) -> Kernel<'static> {
         Kernel { lifetime: PhantomData, ..self }
-    }
-
-    /// The operator's name in messages.
-    pub(crate) fn name(&self) -> String {
-        self.op.map_or_else(|| "closure".to_owned(), |op| op.to_string())
     }
 }
 
@@ -190,13 +175,6 @@ impl<T: Element, F: Fn(T, T) -> T + Send + Sync> sealed::Sealed<T> for F {
             fold: |data, acc, x, n| {
                 // SAFETY: as above.
                 unsafe { fold_with(&*data.cast::<F>(), acc.cast(), x.cast(), n) }
-            },
-            fold_left: |data, acc, x, n| {
-                // SAFETY: as above.
-                unsafe {
-                    let f = &*data.cast::<F>();
-                    fold_with(|a: T, b: T| f(b, a), acc.cast(), x.cast(), n);
-                }
             },
             finish: None,
             lifetime: PhantomData,
@@ -241,8 +219,6 @@ trait Builtin<T: Pod> {
             combine: |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
             // SAFETY: as above.
             fold: |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
-            // SAFETY: as above.
-            fold_left: |_, acc, x, n| unsafe { fold_with(|a, b| Self::apply(b, a), acc.cast(), x.cast(), n) },
             finish,
             lifetime: PhantomData,
         }
@@ -427,9 +403,6 @@ mod tests {
             k.combine(out.as_mut_ptr().cast(), a.as_ptr().cast(), b.as_ptr().cast(), a.len());
             let mut acc = a.to_vec();
             k.fold(acc.as_mut_ptr().cast(), b.as_ptr().cast(), a.len());
-            assert!(bytemuck::cast_slice::<T, u8>(&acc) == bytemuck::cast_slice::<T, u8>(&out));
-            let mut acc = b.to_vec();
-            k.fold_left(acc.as_mut_ptr().cast(), a.as_ptr().cast(), a.len());
             assert!(bytemuck::cast_slice::<T, u8>(&acc) == bytemuck::cast_slice::<T, u8>(&out));
             k.finish(out.as_mut_ptr().cast(), a.len(), 2);
         }

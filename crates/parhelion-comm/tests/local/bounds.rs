@@ -6,12 +6,12 @@ use std::time::Duration;
 use parhelion_comm::{BackendKind, Communicator, Config, Error, ErrorKind};
 
 /// `ranks` threads, whatever the environment says.
-pub fn ranks(ranks: usize) -> Config {
+pub(crate) fn ranks(ranks: usize) -> Config {
     Config::default().backend(BackendKind::Local).ranks(ranks)
 }
 
 /// Runs `f` and fails if it takes longer than `limit`: a hang is a failure that says so.
-pub fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, finished) = mpsc::channel();
     let worker = std::thread::spawn(move || {
         let value = f();
@@ -25,7 +25,7 @@ pub fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send +
 }
 
 /// Runs `main` on `config`'s ranks within half a minute; the ranks' values.
-pub fn launch<R: Send + 'static>(
+pub(crate) fn launch<R: Send + 'static>(
     config: Config,
     main: impl Fn(Communicator) -> Result<R, Error> + Sync + Send + 'static,
 ) -> Result<Vec<R>, Error> {
@@ -33,7 +33,7 @@ pub fn launch<R: Send + 'static>(
 }
 
 /// [`launch`] where no rank may fail.
-pub fn run<R: Send + 'static>(
+pub(crate) fn run<R: Send + 'static>(
     config: Config,
     main: impl Fn(Communicator) -> Result<R, Error> + Sync + Send + 'static,
 ) -> Vec<R> {
@@ -41,7 +41,7 @@ pub fn run<R: Send + 'static>(
 }
 
 /// The kind of the error that there must be.
-pub fn kind<T>(result: Result<T, Error>) -> ErrorKind {
+pub(crate) fn kind<T>(result: Result<T, Error>) -> ErrorKind {
     match result {
         Ok(_) => panic!("expected an error"),
         Err(error) => error.kind().clone(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parhelion_comm::{Any, Communicator, Config, Error, ErrorKind, Op};
+use parhelion_comm::{Any, Communicator, Config, Error, ErrorKind, Op, ThreadLevel};
 
 use crate::bounds::{kind, ranks, run};
 
@@ -209,6 +209,24 @@ fn sixteen_busy_ranks_are_no_deadlock() {
 
 thread_local! {
     static START: Instant = Instant::now();
+}
+
+#[test]
+fn a_thread_of_a_waiting_rank_may_still_send() {
+    run(ranks(2).thread_level(ThreadLevel::Multiple), |world| {
+        std::thread::scope(|s| {
+            let own = world.clone();
+            // Every rank waits; what they wait for comes from threads that did not talk before.
+            s.spawn(move || {
+                std::thread::sleep(Duration::from_millis(1500));
+                own.send(&[own.rank()], 1 - own.rank(), 0)
+            });
+            let mut got = [9];
+            world.recv(&mut got, 1 - world.rank(), 0)?;
+            assert_eq!(got, [1 - world.rank()]);
+            Ok(())
+        })
+    });
 }
 
 #[test]

@@ -102,15 +102,15 @@ impl Communicator {
 
     #[inline]
     pub(crate) fn check_selectors(&self, operation: &'static str, source: Source, tag: TagSelector) -> Result<()> {
-        if let Source::Rank(rank) = source {
-            if rank >= self.size() {
-                return Err(self.error(operation, ErrorKind::InvalidRank { rank, size: self.size() }));
-            }
+        if let Source::Rank(rank) = source
+            && rank >= self.size()
+        {
+            return Err(self.error(operation, ErrorKind::InvalidRank { rank, size: self.size() }));
         }
-        if let TagSelector::Tag(tag) = tag {
-            if tag > self.max_tag() {
-                return Err(self.error(operation, ErrorKind::InvalidTag { tag, max: self.max_tag() }));
-            }
+        if let TagSelector::Tag(tag) = tag
+            && tag > self.max_tag()
+        {
+            return Err(self.error(operation, ErrorKind::InvalidTag { tag, max: self.max_tag() }));
         }
         Ok(())
     }

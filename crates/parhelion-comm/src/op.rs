@@ -215,7 +215,7 @@ trait Builtin<T: Pod> {
             op: Some(op),
             element,
             data: std::ptr::null(),
-            // SAFETY (all three): the arrays are the caller's promise.
+            // SAFETY: the arrays are the caller's promise.
             combine: |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
             // SAFETY: as above.
             fold: |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },

@@ -64,7 +64,7 @@ impl Status {
     pub fn count<T: Element>(&self) -> Option<usize> {
         match size_of::<T>() {
             0 => Some(0),
-            size => (self.bytes % size == 0).then(|| self.bytes / size),
+            size => self.bytes.is_multiple_of(size).then(|| self.bytes / size),
         }
     }
 }

@@ -1,7 +1,4 @@
-//! Distributed arrays and halo exchange: write numerical code once; run it as threads in one process or under any MPI
-//! library, chosen when the program starts.
-//!
-//! Today this is the communication layer, [`parhelion_comm`], under the names that programs import.
+#![doc = include_str!("../../../README.md")]
 
 pub use parhelion_comm::*;
 

@@ -83,7 +83,7 @@ impl Communicator {
 
     /// The length of one block when `len` elements are one block per rank.
     fn block(&self, operation: &'static str, len: usize) -> Result<usize> {
-        if len % self.size() == 0 {
+        if len.is_multiple_of(self.size()) {
             return Ok(len / self.size());
         }
         self.invalid(

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::collective::{Meeting, Operation};
+use super::meeting::Meeting;
+use super::operation::Operation;
 use super::transport::Local;
+use super::wait::{Wait, Waiting};
 use super::world::World;
 use crate::backend::{Collective, CollectiveKind, Counts, Transport};
 use crate::element::ElementType;
@@ -174,5 +176,33 @@ impl Group {
     /// Counts a non-blocking collective of a member; its number.
     pub(super) fn next_started(&self, rank: usize) -> u64 {
         self.started[rank].fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Waits until all members of a named group have come.
+pub(super) struct GroupWait<'a> {
+    pub(super) local: &'a Local,
+    pub(super) joined: &'a Joined,
+    pub(super) name: &'a str,
+}
+
+impl Wait for GroupWait<'_> {
+    type Output = Result<Box<dyn Transport>, String>;
+
+    fn poll(&mut self) -> Option<Self::Output> {
+        self.joined.poll(self.local)
+    }
+
+    fn progress(&mut self) {
+        self.local.progress();
+    }
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        let group = &self.local.group;
+        self.joined.missing().find_map(|r| self.local.world.fate(group.ranks[r]).map(|how| (r, how)))
+    }
+
+    fn describe(&self) -> Waiting {
+        self.local.describe("group", format!("for the members of \"{}\"", self.name))
     }
 }

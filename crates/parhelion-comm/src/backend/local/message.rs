@@ -86,7 +86,7 @@ impl Message {
         let status = self.status();
         let fits = status.bytes <= capacity;
         match self.body {
-            // SAFETY (both copies): the message fits, and the caller promises the buffer.
+            // SAFETY: the message fits, and the caller promises the buffer.
             Body::Inline(len, words) if fits => unsafe { copy_small(words.as_ptr().cast(), buf, len as usize) },
             // SAFETY: as above.
             Body::Boxed(bytes) if fits => unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf, bytes.len()) },

@@ -3,16 +3,21 @@
 //! - [`launch`] starts a thread per rank; [`world`] is what they share.
 //! - Point-to-point: a [`message`] goes through the [`ring`] from its sender to its receiver, is matched in the receiver's
 //!   [`mailbox`], and is either in the ring's cell (small), in a box (eager), or still in the sender's memory
-//!   ([`rendezvous`], one copy). [`transport`] puts these together.
-//! - Collectives: ranks of a [`group`] meet in [`collective`] and work on each other's buffers as [`share`] says.
+//!   ([`rendezvous`], one copy). [`send`] and [`receive`] wait for that; [`transport`] puts these together.
+//! - Collectives: the ranks of a [`group`] show each other their [`call`]s in a [`meeting`] (blocking) or an [`operation`]
+//!   (not), and work on each other's buffers as [`share`] says.
 //! - [`wait`]: spinning, parking, lost peers, deadlocks. [`spin`]: a small lock.
 
-mod collective;
+mod call;
 mod group;
 mod mailbox;
+mod meeting;
 mod message;
+mod operation;
+mod receive;
 mod rendezvous;
 mod ring;
+mod send;
 mod share;
 mod spin;
 mod transport;

@@ -51,6 +51,7 @@ pub(super) unsafe fn own(calls: &impl Calls, i: usize) {
     match mine.kind {
         Kind::Barrier => {}
         Kind::Broadcast if i == mine.root => {}
+        // SAFETY: as above.
         Kind::Broadcast => unsafe { copy(calls.send(mine.root), mine.recv, mine.recv_counts.one() * size) },
         Kind::Reduce if i != mine.root => {}
         // SAFETY: as above.
@@ -159,8 +160,9 @@ fn piece(count: usize, size: usize, i: usize, p: usize) -> (usize, usize) {
 /// # Safety
 /// As [`std::ptr::copy_nonoverlapping`].
 unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
-    // SAFETY: the caller's promise. Broadcast's root and an in-place part may be the same memory: nothing to do then.
+    // An in-place part is copied to itself: nothing to do then.
     if bytes > 0 && !std::ptr::eq(from, to) {
+        // SAFETY: the caller's promise.
         unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
     }
 }

@@ -1,6 +1,5 @@
-//! Collectives through shared memory. Ranks show each other their calls, then read and write each other's buffers.
+//! Blocking collectives: ranks show each other their calls in a [`Meeting`], then read and write each other's buffers.
 //!
-//! # Blocking: the [`Meeting`]
 //! 1. Collective number `s` (from 1): a rank writes its call into its slot of parity `s % 2` and sets the slot's `number` to
 //!    `s`. The collective happens once all slots of that parity say `s`. From then on nobody may give up: all that is left is
 //!    computing.
@@ -14,29 +13,22 @@
 //! full fence, `withdrawing` is unset. Who gives up sets `withdrawing`, and after a full fence takes its slot back only if
 //! some slot does not say `s`. In the order of the two fences, either the first sees `withdrawing`, or the second sees all slots.
 //! Once it is set (for good) everybody decides under the gate's lock, where "all slots say `s`" is final.
-//!
-//! # Non-blocking: the [`Operation`]
-//! Calls meet in an object of their own. Once all have come, whoever polls takes shares of the work, one after the other, until
-//! none is left: so a rank that waits can finish the work of one that computes. When the last share is done, all have completed.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::call::{EAGER, disagreement, eager_bytes, forget_lifetime, input};
 use super::group::Group;
 use super::share::{Calls, own, share};
 use super::spin::{Padded, full_fence, hand_over};
 use super::transport::Local;
 use super::wait::{Stop, Wait, Waiting};
-use crate::backend::signature::{Pair, Signature, compare, compare_counts};
-use crate::backend::{Collective, CollectiveKind as Kind, Counts, Keep};
+use crate::backend::signature::Signature;
+use crate::backend::{Collective, CollectiveKind as Kind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::op::Kernel;
-
-/// Send parts up to this size travel in the slot.
-const EAGER: usize = 224;
 
 /// One rank's call, as the others see it.
 #[repr(C, align(128))]
@@ -202,89 +194,6 @@ impl Calls for Eager<'_> {
     }
 }
 
-/// What a call contributes: its send part, or the receive part of a broadcast and of an in-place all_reduce.
-fn input(call: &Collective<'_>) -> *const u8 {
-    let from_recv = call.kind == Kind::Broadcast || (call.kind == Kind::AllReduce && call.send.is_null());
-    if from_recv { call.recv } else { call.send }
-}
-
-/// The bytes that travel in the slot; `None` if the send part is too large, or of another shape on other ranks. The
-/// answer follows from what the signatures compare, so that all ranks agree on it.
-fn eager_bytes(call: &Collective<'_>) -> Option<usize> {
-    let count = match call.kind {
-        Kind::Barrier => 0,
-        Kind::Broadcast | Kind::AllReduce => call.recv_counts.one(),
-        Kind::Reduce | Kind::Scan | Kind::ExclusiveScan => call.send_counts.one(),
-        Kind::Gather | Kind::AllGather if !call.varying => call.send_counts.one(),
-        _ => return None,
-    };
-    let bytes = count.checked_mul(call.element.size)?;
-    (bytes <= EAGER && call.element.align <= 16).then_some(bytes)
-}
-
-/// The call with its lifetime forgotten.
-///
-/// # Safety
-/// What the call borrows outlives every use of the result.
-unsafe fn forget_lifetime(call: &Collective<'_>) -> Collective<'static> {
-    let counts = |c: Counts<'_>| match c {
-        Counts::Same(n) => Counts::Same(n),
-        // SAFETY: the caller's promise.
-        Counts::Each(each) => Counts::Each(unsafe { std::slice::from_raw_parts(each.as_ptr(), each.len()) }),
-    };
-    Collective {
-        kind: call.kind,
-        element: call.element,
-        root: call.root,
-        varying: call.varying,
-        send: call.send,
-        send_counts: counts(call.send_counts),
-        recv: call.recv,
-        recv_counts: counts(call.recv_counts),
-        // SAFETY: the caller's promise.
-        kernel: call.kernel.map(|k: Kernel<'_>| unsafe { k.forget_lifetime() }),
-    }
-}
-
-/// What is wrong between the calls, if anything. Every rank comes to the same answer.
-fn disagreement(signatures: &[Signature], calls: &impl Calls) -> Option<String> {
-    if let Some(text) = compare(signatures) {
-        return Some(text);
-    }
-    let first = calls.call(0);
-    if !first.varying {
-        return None;
-    }
-    let p = calls.size();
-    let pair = |from: usize, to: usize, sent: usize, expected: usize| Pair { from, to, sent, expected };
-    match first.kind {
-        Kind::Gather => {
-            let counts = calls.call(first.root).recv_counts;
-            let pairs = (0..p).map(|r| pair(r, first.root, signatures[r].own(), counts.block(r).1));
-            compare_counts(first.kind, pairs)
-        }
-        Kind::Scatter => {
-            let counts = calls.call(first.root).send_counts;
-            let pairs = (0..p).map(|r| pair(first.root, r, counts.block(r).1, signatures[r].own()));
-            compare_counts(first.kind, pairs)
-        }
-        Kind::AllGather => {
-            let pairs = (0..p).map(|r| pair(r, 0, signatures[r].own(), first.recv_counts.block(r).1));
-            compare_counts(first.kind, pairs)
-        }
-        Kind::AllToAll => {
-            let block = |counts: Counts<'_>, r: usize| counts.block(r).1;
-            let pairs = (0..p).flat_map(|from| {
-                (0..p).map(move |to| {
-                    pair(from, to, block(calls.call(from).send_counts, to), block(calls.call(to).recv_counts, from))
-                })
-            });
-            compare_counts(first.kind, pairs)
-        }
-        _ => None,
-    }
-}
-
 /// What a rank waits for in a blocking collective.
 enum Until {
     /// Everybody has come to this number.
@@ -397,21 +306,22 @@ impl Group {
             (&raw mut (*shown).recv).write(call.recv);
             (&raw mut (*shown).signature).write(signature);
             (&raw mut (*shown).call).write(forget_lifetime(call));
-            if let Some(bytes) = eager {
-                if bytes > 0 && (call.kind != Kind::Broadcast || local.rank == call.root) {
-                    let data = (&raw mut (*shown).data).cast::<u8>();
-                    std::ptr::copy_nonoverlapping(input(call), data, bytes);
-                }
+            if let Some(bytes) = eager
+                && bytes > 0
+                && (call.kind != Kind::Broadcast || local.rank == call.root)
+            {
+                let data = (&raw mut (*shown).data).cast::<u8>();
+                std::ptr::copy_nonoverlapping(input(call), data, bytes);
             }
         }
         slot.number.store(number, Ordering::Release);
         hand_over(slot);
         self.notify_others(local);
         let wait = MeetingWait { local, call, until: Until::Come(number), seen: 0 };
-        if let Err(stop) = local.world.block(local.me, wait) {
-            if meeting.give_up(local.rank, number) {
-                return Err(local.stopped(operation, stop));
-            }
+        if let Err(stop) = local.world.block(local.me, wait)
+            && meeting.give_up(local.rank, number)
+        {
+            return Err(local.stopped(operation, stop));
         }
         place.own.number.store(number, Ordering::Relaxed);
 
@@ -470,165 +380,7 @@ impl Group {
         }
     }
 
-    fn notify_others(&self, local: &Local) {
+    pub(super) fn notify_others(&self, local: &Local) {
         local.world.notify_each(self.ranks.iter().copied().filter(|&rank| rank != local.me));
-    }
-
-    /// See [`Transport::start_collective`](crate::backend::Transport::start_collective).
-    ///
-    /// # Safety
-    /// As there.
-    pub(super) unsafe fn start(&self, local: &Local, call: &Collective<'static>) -> Arc<Operation> {
-        let number = self.next_started(local.rank);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let operation = open.entry(number).or_insert_with(|| Arc::new(Operation::new(self.ranks.len()))).clone();
-        // SAFETY: the caller's promise lasts until the operation has completed.
-        let call = unsafe { forget_lifetime(call) };
-        let _ = operation.calls[local.rank].set(Call(call));
-        if operation.come.fetch_add(1, Ordering::AcqRel) + 1 == self.ranks.len() {
-            open.remove(&number);
-            drop(open);
-            self.notify_others(local);
-        }
-        operation
-    }
-}
-
-/// A call as a non-blocking operation keeps it.
-struct Call(Collective<'static>);
-
-// SAFETY: the pointers are used only by shares of the operation, which all callers have promised memory for.
-unsafe impl Send for Call {}
-// SAFETY: as above.
-unsafe impl Sync for Call {}
-
-/// A non-blocking collective.
-pub(super) struct Operation {
-    calls: Box<[OnceLock<Call>]>,
-    come: AtomicUsize,
-    disagreement: OnceLock<Option<String>>,
-    /// The next share to take, and how many are done.
-    next: AtomicUsize,
-    done: AtomicUsize,
-    panicked: OnceLock<usize>,
-    keeps: Mutex<Vec<Keep>>,
-}
-
-impl Calls for Operation {
-    fn size(&self) -> usize {
-        self.calls.len()
-    }
-
-    fn call(&self, rank: usize) -> &Collective<'_> {
-        &self.calls[rank].get().expect("all have come").0
-    }
-
-    fn send(&self, rank: usize) -> *const u8 {
-        input(self.call(rank))
-    }
-
-    fn recv(&self, rank: usize) -> *mut u8 {
-        self.call(rank).recv
-    }
-}
-
-impl Operation {
-    fn new(size: usize) -> Self {
-        Operation {
-            calls: (0..size).map(|_| OnceLock::new()).collect(),
-            come: AtomicUsize::new(0),
-            disagreement: OnceLock::new(),
-            next: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-            panicked: OnceLock::new(),
-            keeps: Mutex::default(),
-        }
-    }
-
-    /// Keeps buffers of a rank that does not wait until the last use of this operation.
-    pub(super) fn keep(&self, keep: Keep) {
-        self.keeps.lock().unwrap_or_else(PoisonError::into_inner).push(keep);
-    }
-
-    /// Works on it if all have come; its result if it has completed.
-    pub(super) fn poll(&self, local: &Local) -> Result<Option<()>> {
-        let p = self.size();
-        if self.come.load(Ordering::Acquire) < p {
-            return Ok(None);
-        }
-        let name = self.call(0).kind.name();
-        let disagreement = self.disagreement.get_or_init(|| {
-            let signatures: Vec<Signature> = (0..p).map(|r| Signature::of(self.call(r))).collect();
-            disagreement(&signatures, self)
-        });
-        if let Some(text) = disagreement {
-            return Err(Error::new(name, ErrorKind::Mismatch(text.clone())));
-        }
-        loop {
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= p {
-                self.next.store(p, Ordering::Relaxed);
-                break;
-            }
-            // SAFETY: all callers promised their parts until completion, which needs this share; each share has one taker.
-            let result = catch_unwind(AssertUnwindSafe(|| unsafe { share(self, i) }));
-            if result.is_err() {
-                let _ = self.panicked.set(local.rank);
-            }
-            if self.done.fetch_add(1, Ordering::AcqRel) + 1 == p {
-                local.group.notify_others(local);
-            }
-            if let Err(payload) = result {
-                resume_unwind(payload);
-            }
-        }
-        if self.done.load(Ordering::Acquire) < p {
-            return Ok(None);
-        }
-        if let Some(&rank) = self.panicked.get() {
-            let how = "panicked in the operator of a reduction";
-            return Err(local.stopped(name, Stop::Lost(rank, how)));
-        }
-        Ok(Some(()))
-    }
-}
-
-/// Waits for a non-blocking collective, or looks whether it has completed.
-pub(super) struct OperationWait<'a> {
-    pub(super) local: &'a Local,
-    pub(super) operation: &'a Operation,
-}
-
-impl OperationWait<'_> {
-    fn name(&self) -> &'static str {
-        self.operation.calls[self.local.rank].get().map_or("collective", |call| call.0.kind.name())
-    }
-
-    #[cold]
-    pub(super) fn stopped(&self, stop: Stop) -> Error {
-        self.local.stopped(self.name(), stop)
-    }
-}
-
-impl Wait for &OperationWait<'_> {
-    type Output = Result<()>;
-
-    fn poll(&mut self) -> Option<Result<()>> {
-        self.operation.poll(self.local).transpose()
-    }
-
-    fn progress(&mut self) {
-        self.local.progress();
-    }
-
-    fn lost(&self) -> Option<(usize, &'static str)> {
-        let (world, group) = (&self.local.world, &self.local.group);
-        let mut missing = (0..group.ranks.len()).filter(|&r| self.operation.calls[r].get().is_none());
-        missing.find_map(|r| world.fate(group.ranks[r]).map(|how| (r, how)))
-    }
-
-    fn describe(&self) -> Waiting {
-        let what = "(non-blocking) for all ranks".to_owned();
-        Waiting { operation: self.name(), what, communicator: self.local.group.name.clone() }
     }
 }

@@ -16,6 +16,10 @@ use crate::status::{Source, Status, TagSelector};
 #[derive(Clone)]
 pub struct Communicator {
     transport: Arc<dyn Transport>,
+    // What every call looks at.
+    rank: usize,
+    size: usize,
+    max_tag: u32,
     trace: bool,
 }
 
@@ -31,8 +35,13 @@ pub(crate) use span;
 
 impl Communicator {
     pub(crate) fn new(transport: Box<dyn Transport>) -> Self {
-        let trace = transport.config().trace;
-        Communicator { transport: Arc::from(transport), trace }
+        Communicator {
+            rank: transport.rank(),
+            size: transport.size(),
+            max_tag: transport.max_tag(),
+            trace: transport.config().trace,
+            transport: Arc::from(transport),
+        }
     }
 
     pub(crate) fn transport(&self) -> &dyn Transport {
@@ -46,13 +55,13 @@ impl Communicator {
     /// This rank, in `0..size`.
     #[inline]
     pub fn rank(&self) -> usize {
-        self.transport.rank()
+        self.rank
     }
 
     /// The number of ranks.
     #[inline]
     pub fn size(&self) -> usize {
-        self.transport.size()
+        self.size
     }
 
     /// The backend that carries the messages.
@@ -82,7 +91,7 @@ impl Communicator {
 
     /// The largest tag a message may have, inclusive.
     pub fn max_tag(&self) -> u32 {
-        self.transport.max_tag()
+        self.max_tag
     }
 
     #[cold]

@@ -149,6 +149,7 @@ impl Kernel<'_> {
 }
 
 impl<T: Element> sealed::Sealed<T> for Op {
+    #[inline]
     fn kernel(&self) -> Result<Kernel<'_>> {
         let element = ElementType::of::<T>();
         builtin(*self, element).ok_or_else(|| {
@@ -311,7 +312,8 @@ unsafe fn divide<T: DivideBy>(acc: *mut u8, count: usize, ranks: usize) {
     }
 }
 
-/// The kernel of a built-in operator on a type, where it is defined.
+/// The kernel of a built-in operator on a type, where it is defined. Inlined, since both are mostly known at compile time.
+#[inline]
 pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
     macro_rules! integers {
         ($t:ty) => {

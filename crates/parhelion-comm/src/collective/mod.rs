@@ -74,6 +74,7 @@ impl Communicator {
         Err(self.error(operation, ErrorKind::InvalidRoot { root, size: self.size() }))
     }
 
+    #[inline]
     fn check_equal(&self, operation: &'static str, what: &str, have: usize, want: usize) -> Result<()> {
         if have == want {
             return Ok(());

@@ -13,6 +13,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU8;
 
@@ -26,14 +27,14 @@ pub(super) const SMALL: usize = 256;
 /// Where a bounce catches the byte too many: behind a gap, which makes it non-contiguous.
 const CATCH: usize = SMALL + 8;
 
-/// Memory for a small receive that blocks.
-pub(super) struct Bounce(UnsafeCell<[u64; BOUNCE / 8]>);
+/// Memory for a small receive that blocks: what was received, and nothing else, is initialised.
+pub(super) struct Bounce(UnsafeCell<MaybeUninit<[u64; BOUNCE / 8]>>);
 /// The bytes of a bounce, also of one on the heap.
 pub(super) const BOUNCE: usize = CATCH + 8;
 
 impl Bounce {
     pub(super) fn new() -> Self {
-        Bounce(UnsafeCell::new([0; BOUNCE / 8]))
+        Bounce(UnsafeCell::new(MaybeUninit::uninit()))
     }
 
     pub(super) fn ptr(&self) -> *mut u8 {

@@ -105,8 +105,10 @@ pub(super) unsafe fn issue<const START: bool>(
             let in_place = call.send.is_null();
             let count = same(if in_place { call.recv_counts } else { call.send_counts });
             let mut result = call.recv;
-            if call.kind == Kind::ExclusiveScan && comm.rank == 0 {
-                // MPI leaves rank 0's result undefined, and this one stays as it was.
+            let no_result = call.kind == Kind::Reduce && comm.rank != call.root;
+            let unwritten = no_result && comm.runtime.reduces_everywhere;
+            if unwritten || call.kind == Kind::ExclusiveScan && comm.rank == 0 {
+                // For the scan, MPI leaves rank 0's result undefined, and this one stays as it was.
                 let scratch = Scratch::new(count * size, call.element.align);
                 result = scratch.ptr();
                 issued.keep.push(Box::new(scratch));
@@ -119,7 +121,7 @@ pub(super) unsafe fn issue<const START: bool>(
                     false => unsafe { call.send.add(offset) }.cast(),
                 };
                 let output = match call.kind {
-                    Kind::Reduce if comm.rank != call.root => std::ptr::null_mut(),
+                    _ if no_result && !unwritten => std::ptr::null_mut(),
                     // SAFETY: inside the part.
                     _ => unsafe { result.add(offset) }.cast(),
                 };

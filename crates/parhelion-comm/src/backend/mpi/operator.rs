@@ -12,6 +12,7 @@ use crate::element::{ElementKind, Scalar};
 use crate::op::{Kernel, Op};
 
 /// The library's type and operator, where it has both.
+#[inline]
 pub(super) fn predefined(runtime: &Runtime, kernel: &Kernel<'_>) -> Option<(Datatype, RawOp)> {
     let c = runtime.library.constants();
     let ElementKind::Scalar(scalar) = kernel.element.kind else { return None };

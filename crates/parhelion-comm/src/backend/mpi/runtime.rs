@@ -35,6 +35,8 @@ pub(super) struct Runtime {
     pub(super) large_counts: bool,
     /// Whether this is Open MPI, which needs care in two places (see `guard` and `operator`).
     pub(super) open_mpi: bool,
+    /// Whether `MPI_Reduce` writes to the result of ranks that have none, as MPICH 3.4.3 does.
+    pub(super) reduces_everywhere: bool,
     /// The token of the one thread that may call, or `EVERY_THREAD`, or `OVER`.
     owner: AtomicUsize,
     /// With `Serialized`: a call is under way.
@@ -85,6 +87,7 @@ impl Runtime {
             level,
             max_count,
             large_counts: library.supports_large_counts(),
+            reduces_everywhere: library.version().vendor == mpi_abi::Vendor::Mpich && library.version().major < 4,
             open_mpi: library.version().vendor == mpi_abi::Vendor::OpenMpi,
             owner: AtomicUsize::new(if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD }),
             busy: AtomicBool::new(false),

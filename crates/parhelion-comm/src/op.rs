@@ -185,7 +185,7 @@ impl<T: Element, F: Fn(T, T) -> T + Send + Sync> sealed::Sealed<T> for F {
 
 /// # Safety
 /// As [`Kernel::combine`].
-#[inline]
+#[inline(always)]
 unsafe fn combine_with<T: Pod>(f: impl Fn(T, T) -> T, out: *mut T, a: *const T, b: *const T, n: usize) {
     // SAFETY: the caller promises three valid, aligned arrays, `out` disjoint from both inputs.
     let (out, a, b) = unsafe {
@@ -198,7 +198,7 @@ unsafe fn combine_with<T: Pod>(f: impl Fn(T, T) -> T, out: *mut T, a: *const T, 
 
 /// # Safety
 /// As [`Kernel::fold`].
-#[inline]
+#[inline(always)]
 unsafe fn fold_with<T: Pod>(f: impl Fn(T, T) -> T, acc: *mut T, x: *const T, n: usize) {
     // SAFETY: the caller promises two valid, aligned, disjoint arrays.
     let (acc, x) = unsafe { (std::slice::from_raw_parts_mut(acc, n), std::slice::from_raw_parts(x, n)) };
@@ -212,17 +212,51 @@ trait Builtin<T: Pod> {
     fn apply(a: T, b: T) -> T;
 
     fn kernel(op: Op, element: ElementType, finish: Option<FinishFn>) -> Kernel<'static> {
-        Kernel {
-            op: Some(op),
-            element,
-            data: std::ptr::null(),
-            // SAFETY: the arrays are the caller's promise.
-            combine: |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
-            // SAFETY: as above.
-            fold: |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
-            finish,
-            lifetime: PhantomData,
-        }
+        let (combine, fold): (CombineFn, FoldFn) = if has_wide_vectors() {
+            (
+                // SAFETY: the processor has what `wide` asks for; the arrays are the caller's promise.
+                |_, out, a, b, n| unsafe { wide::combine::<T, Self>(out.cast(), a.cast(), b.cast(), n) },
+                // SAFETY: as above.
+                |_, acc, x, n| unsafe { wide::fold::<T, Self>(acc.cast(), x.cast(), n) },
+            )
+        } else {
+            (
+                // SAFETY: the arrays are the caller's promise.
+                |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
+                // SAFETY: as above.
+                |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
+            )
+        };
+        Kernel { op: Some(op), element, data: std::ptr::null(), combine, fold, finish, lifetime: PhantomData }
+    }
+}
+
+/// Whether the loops of [`wide`] run here.
+fn has_wide_vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// The loops of the built-in operators for vectors of 32 bytes: x86-64 programs are compiled for 16. The results are the same.
+mod wide {
+    use super::{Builtin, Pod, combine_with, fold_with};
+
+    /// # Safety
+    /// As [`combine_with`], where [`has_wide_vectors`](super::has_wide_vectors).
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2"))]
+    pub(super) unsafe fn combine<T: Pod, O: Builtin<T> + ?Sized>(out: *mut T, a: *const T, b: *const T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { combine_with(O::apply, out, a, b, n) }
+    }
+
+    /// # Safety
+    /// As [`fold_with`], where [`has_wide_vectors`](super::has_wide_vectors).
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2"))]
+    pub(super) unsafe fn fold<T: Pod, O: Builtin<T> + ?Sized>(acc: *mut T, x: *const T, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { fold_with(O::apply, acc, x, n) }
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use super::call::{EAGER, disagreement, eager_bytes, forget_lifetime, input};
 use super::group::Group;
 use super::share::{Calls, own, share};
-use super::spin::{Padded, full_fence, hand_over};
+use super::spin::{Padded, full_fence};
 use super::transport::Local;
 use super::wait::{Stop, Wait, Waiting};
 use crate::backend::signature::Signature;
@@ -315,7 +315,6 @@ impl Group {
             }
         }
         slot.number.store(number, Ordering::Release);
-        hand_over(slot);
         self.notify_others(local);
         let wait = MeetingWait { local, call, until: Until::Come(number), seen: 0 };
         if let Err(stop) = local.world.block(local.me, wait)
@@ -369,7 +368,6 @@ impl Group {
         let left = &*self.meeting.places[local.rank].left;
         let count = left.load(Ordering::Relaxed) + 1;
         left.store(count, Ordering::Release);
-        hand_over(left);
         self.notify_others(local);
         loop {
             // Nobody can be lost, and a deadlock or a timeout here would only mean that another rank is slow to compute.

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::message::{Body, Envelope, INLINE, Message, Truncated, Words, copy_small};
 use super::rendezvous::Rendezvous;
-use super::spin::{Padded, SpinLock, hand_over};
+use super::spin::{Padded, SpinLock};
 use crate::status::Status;
 
 /// Messages that fit before the ring overflows.
@@ -154,7 +154,6 @@ impl Ring {
         write(cell.content.get());
         p.tail += 1;
         cell.turn.store(p.tail as u32, Ordering::Release);
-        hand_over(cell);
     }
 
     /// Whether the ring has room again and, by rule 4, may be used.

@@ -36,19 +36,6 @@ pub(super) fn full_fence() {
     std::sync::atomic::fence(Ordering::SeqCst);
 }
 
-/// Hints that the line at `at` will next be read by another core: it moves down to the cache that cores share, where the
-/// reader finds it sooner. Processors without `cldemote` take it as a no-op.
-#[inline(always)]
-pub(super) fn hand_over<T>(at: &T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a hint: it changes no memory and no register, and cannot fault.
-    unsafe {
-        std::arch::asm!("cldemote [{}]", in(reg) std::ptr::from_ref(at), options(nostack, preserves_flags));
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = at;
-}
-
 /// A lock that costs one atomic exchange; a std mutex costs two, which an 8-byte message would notice.
 #[derive(Default)]
 pub(super) struct SpinLock<T> {

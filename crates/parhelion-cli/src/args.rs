@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use parhelion::{BackendKind, Config};
+use parhelion::{BackendKind, Config, ThreadLevel};
 
 use crate::error::{Error, Result};
 use crate::matrix::poisson;
@@ -45,6 +45,10 @@ impl RankArgs {
     /// Settings that cannot be read, a backend that cannot be used, a number of ranks that the launcher contradicts.
     pub(crate) fn config(&self, launcher: &mpi_abi::Launcher) -> Result<Config> {
         let mut config = Config::from_env()?;
+        if std::env::var_os("PARHELION_THREAD_LEVEL").is_none() {
+            // No rank of this command has other threads; Open MPI 4.1 takes 0.2 µs a message more for the mere possibility.
+            config = config.thread_level(ThreadLevel::Single);
+        }
         if let Some(backend) = &self.backend {
             config = config.backend(backend.parse().map_err(Error::Input)?);
         }

@@ -46,7 +46,8 @@ impl RankArgs {
     pub(crate) fn config(&self, launcher: &mpi_abi::Launcher) -> Result<Config> {
         let mut config = Config::from_env()?;
         if std::env::var_os("PARHELION_THREAD_LEVEL").is_none() {
-            // No rank of this command has other threads; Open MPI 4.1 takes 0.2 µs a message more for the mere possibility.
+            // No rank of this command has other threads; Open MPI 4.1.8 takes 0.1 to 0.25 µs a call more for the
+            // mere possibility (docs/performance.md).
             config = config.thread_level(ThreadLevel::Single);
         }
         if let Some(backend) = &self.backend {

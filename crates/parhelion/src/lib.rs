@@ -1,9 +1,12 @@
 #![doc = include_str!("../../../README.md")]
 
+pub mod array;
+
 pub use parhelion_comm::*;
 
 /// What most programs need: `use parhelion::prelude::*;`.
 pub mod prelude {
+    pub use crate::array::IndexSpace;
     pub use parhelion_comm::{
         Any, Communicator, Complex, Config, Element, Error, ErrorKind, Located, Op, Request, Result, Status, run,
         wait_all, wait_any,

@@ -27,6 +27,7 @@
 //! - [`collective`]: the collectives, blocking and not.
 //! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
 //! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
+//! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`conformance`]: the suite that every backend passes.
 //! - `backend`: the contract of a backend, and the backends.
 
@@ -37,6 +38,7 @@ pub mod config;
 pub mod conformance;
 pub mod element;
 pub mod error;
+pub mod layout;
 pub mod op;
 pub mod request;
 pub mod run;
@@ -50,8 +52,9 @@ pub use config::{BackendKind, Config, ThreadLevel};
 pub use element::{Element, ElementType, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
+pub use layout::Layout;
 pub use num_complex::Complex;
-pub use op::{Op, Reduction};
+pub use op::{Kernel, Op, Reduction};
 pub use request::{Request, wait_all, wait_any};
 pub use run::{launch, run};
 pub use scope::{Scope, ScopedRequest};

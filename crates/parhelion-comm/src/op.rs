@@ -109,6 +109,21 @@ unsafe impl Send for Kernel<'_> {}
 // SAFETY: as above; the function pointers only share the closure.
 unsafe impl Sync for Kernel<'_> {}
 
+impl<'a> Kernel<'a> {
+    /// The operator `op` on elements of type `T`.
+    ///
+    /// # Errors
+    /// [`UndefinedOp`](ErrorKind::UndefinedOp) where a built-in operator is not defined for the type.
+    pub fn of<T: Element>(op: &'a impl Reduction<T>) -> Result<Kernel<'a>> {
+        op.kernel()
+    }
+
+    /// The type it works on.
+    pub fn element(&self) -> ElementType {
+        self.element
+    }
+}
+
 impl Kernel<'_> {
     /// `out[i] = a[i] ∘ b[i]`.
     ///

@@ -1,0 +1,148 @@
+//! Copies from any layout to any layout, in one pass.
+
+use super::kernel::{self, RowCopy};
+use super::nest::{Level, Nest};
+use super::{Layout, Run};
+
+/// Copies the elements of `from` in `src` to the elements of `to` in `dst`, in layout order; `size` is the bytes of an
+/// element. One pass, no allocation; regular layouts are one nest of loops around rows compiled for their length.
+///
+/// # Safety
+/// - `from.len() == to.len()`.
+/// - `src` is readable for `from.end() * size` bytes, `dst` writable for `to.end() * size` (at the elements named; what
+///   lies between them is not touched).
+/// - No element read is written: the two may be layouts of one buffer if they are disjoint.
+/// - Nobody else writes the elements read, or uses those written, during the call.
+pub unsafe fn copy(src: *const u8, from: &Layout, dst: *mut u8, to: &Layout, size: usize) {
+    debug_assert_eq!(from.len(), to.len(), "copy from layout {from} to layout {to}");
+    // SAFETY: every arm passes the caller's promise on.
+    unsafe {
+        match (from, to) {
+            (Layout::Contiguous { start: a, len }, Layout::Contiguous { start: b, .. }) => {
+                kernel::run(src.add(a * size), dst.add(b * size), len * size);
+            }
+            (Layout::Runs(runs), Layout::Contiguous { start, .. }) => {
+                list::<true>(dst.add(start * size), src.cast_mut(), runs.as_slice(), size);
+            }
+            (Layout::Contiguous { start, .. }, Layout::Runs(runs)) => {
+                list::<false>(src.add(start * size).cast_mut(), dst, runs.as_slice(), size);
+            }
+            (Layout::Runs(_), _) | (_, Layout::Runs(_)) => pieces(src, from, dst, to, size),
+            _ => match Nest::new(from, to) {
+                Some(nest) => nested(src, dst, &nest, size),
+                None => pieces(src, from, dst, to, size),
+            },
+        }
+    }
+}
+
+/// # Safety
+/// [`copy`]'s, for the layouts the nest was made of.
+unsafe fn nested(src: *const u8, dst: *mut u8, nest: &Nest, size: usize) {
+    let bytes = nest.run * size;
+    let rows = kernel::rows_of(bytes);
+    let (src, dst) = (src.wrapping_add(nest.from * size), dst.wrapping_add(nest.to * size));
+    match nest.levels() {
+        // SAFETY: one run, inside both buffers.
+        [] => unsafe { rows(src, 0, dst, 0, 1, bytes) },
+        // SAFETY: the loops visit exactly the runs of both layouts.
+        [inner, outer @ ..] => unsafe { around(src, dst, inner, outer, rows, bytes, size) },
+    }
+}
+
+/// The loops of `outer`, the fastest first, around rows along `inner`.
+///
+/// # Safety
+/// Every run of the nest lies inside the buffers; [`RowCopy`]'s.
+unsafe fn around(
+    src: *const u8,
+    dst: *mut u8,
+    inner: &Level,
+    outer: &[Level],
+    rows: RowCopy,
+    bytes: usize,
+    size: usize,
+) {
+    match outer {
+        // SAFETY: the caller's promise.
+        [] => unsafe { rows(src, inner.from * size, dst, inner.to * size, inner.count, bytes) },
+        [faster @ .., slowest] => {
+            let (mut src, mut dst) = (src, dst);
+            for _ in 0..slowest.count {
+                // SAFETY: the caller's promise, for the nest without its slowest loop.
+                unsafe { around(src, dst, inner, faster, rows, bytes, size) };
+                (src, dst) = (src.wrapping_add(slowest.from * size), dst.wrapping_add(slowest.to * size));
+            }
+        }
+    }
+}
+
+/// Between a list of runs in `scattered` and `packed` memory: to `packed` if `PACK`, else from it.
+///
+/// # Safety
+/// As [`copy`], with the sides that `PACK` gives.
+unsafe fn list<const PACK: bool>(packed: *mut u8, scattered: *mut u8, runs: &[Run], size: usize) {
+    // SAFETY: the caller's promise; the arms differ in what the compiler knows.
+    unsafe {
+        match size {
+            4 => listed::<PACK, 4>(packed, scattered, runs, 4),
+            8 => listed::<PACK, 8>(packed, scattered, runs, 8),
+            16 => listed::<PACK, 16>(packed, scattered, runs, 16),
+            _ => listed::<PACK, 0>(packed, scattered, runs, size),
+        }
+    }
+}
+
+/// [`list`] for elements of `B` bytes, or of `size` where `B` is 0.
+///
+/// # Safety
+/// As [`list`].
+#[inline(always)]
+unsafe fn listed<const PACK: bool, const B: usize>(packed: *mut u8, scattered: *mut u8, runs: &[Run], size: usize) {
+    let mut packed = packed;
+    for &Run { start, len } in runs {
+        let (there, bytes) = (scattered.wrapping_add(start * size), len * size);
+        let (src, dst) = if PACK { (there, packed) } else { (packed, there) };
+        // SAFETY: the run lies inside both sides.
+        unsafe {
+            if B > 0 && len == 1 {
+                src.copy_to_nonoverlapping(dst, B);
+            } else {
+                kernel::run(src, dst, bytes);
+            }
+        }
+        packed = packed.wrapping_add(bytes);
+    }
+}
+
+/// Any two layouts: the pieces that are contiguous on both sides.
+///
+/// # Safety
+/// [`copy`]'s.
+unsafe fn pieces(src: *const u8, from: &Layout, dst: *mut u8, to: &Layout, size: usize) {
+    for_each_piece(from, to, |a, b, len| {
+        // SAFETY: the piece lies inside one run of either layout.
+        unsafe { kernel::run(src.add(a * size), dst.add(b * size), len * size) };
+    });
+}
+
+/// Calls `each(index in from, index in to, length)` for the pieces that are contiguous on both sides, in layout order.
+#[inline]
+pub(super) fn for_each_piece(from: &Layout, to: &Layout, mut each: impl FnMut(usize, usize, usize)) {
+    let (mut from, mut to) = (from.iter_runs(), to.iter_runs());
+    let (mut a, mut b) = ((0, 0), (0, 0));
+    loop {
+        if a.1 == 0 {
+            let Some(run) = from.next() else { return };
+            a = run;
+        }
+        if b.1 == 0 {
+            let Some(run) = to.next() else { return };
+            b = run;
+        }
+        let len = a.1.min(b.1);
+        each(a.0, b.0, len);
+        a = (a.0 + len, a.1 - len);
+        b = (b.0 + len, b.1 - len);
+    }
+}

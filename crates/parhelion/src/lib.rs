@@ -1,6 +1,7 @@
 #![doc = include_str!("../../../README.md")]
 
 pub mod array;
+pub mod halo;
 
 pub use parhelion_comm::*;
 

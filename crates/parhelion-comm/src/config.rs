@@ -87,6 +87,7 @@ impl FromStr for ThreadLevel {
 /// | `eager_limit` | `PARHELION_EAGER_LIMIT` = bytes | 8192 |
 /// | `checks` | `PARHELION_CHECK` = `0`, `1` | on in debug builds |
 /// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
+/// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
 /// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
 /// | `spin` | `PARHELION_SPIN` = microseconds | 20, or 1 with more ranks than cores |
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +110,8 @@ pub struct Config {
     /// Report a deadlock when every live rank waits and nothing can complete (local backend). Needs ranks of one thread: with
     /// a thread level above funneled it is off, since a thread that does not wait may still send.
     pub deadlock_detection: bool,
+    /// Let ranks of one node read each other's memory directly. Off, they send messages: nothing else changes but the speed.
+    pub shared_memory: bool,
     /// Open a `tracing` span for every operation.
     pub trace: bool,
     /// How long a wait spins before it parks (local backend); `None` chooses by ranks and cores.
@@ -126,6 +129,7 @@ impl Default for Config {
             eager_limit: 8192,
             checks: cfg!(debug_assertions),
             deadlock_detection: true,
+            shared_memory: true,
             trace: false,
             spin: None,
         }
@@ -178,6 +182,7 @@ impl Config {
         for (name, field) in [
             ("PARHELION_CHECK", &mut config.checks),
             ("PARHELION_DEADLOCK_DETECTION", &mut config.deadlock_detection),
+            ("PARHELION_SHARED_MEMORY", &mut config.shared_memory),
             ("PARHELION_TRACE", &mut config.trace),
         ] {
             if let Some(v) = get(name) {

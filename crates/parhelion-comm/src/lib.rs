@@ -26,6 +26,7 @@
 //! - [`communicator`]: point-to-point, probe, and the making of communicators.
 //! - [`collective`]: the collectives, blocking and not.
 //! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
+//! - [`memory`]: storage that ranks of one node can read directly.
 //! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`conformance`]: the suite that every backend passes.
@@ -39,6 +40,7 @@ pub mod conformance;
 pub mod element;
 pub mod error;
 pub mod layout;
+pub mod memory;
 pub mod op;
 pub mod request;
 pub mod run;
@@ -53,6 +55,7 @@ pub use element::{Element, ElementType, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
 pub use layout::Layout;
+pub use memory::Memory;
 pub use num_complex::Complex;
 pub use op::{Kernel, Op, Reduction};
 pub use request::{Request, wait_all, wait_any};

@@ -19,12 +19,15 @@
 //!    call waits beyond [`Config::timeout`].
 //! 7. **Threads.** Every method may be called from any thread at any time; what the thread level forbids is an error.
 
+pub(crate) mod arena;
+pub(crate) mod block;
 pub(crate) mod local;
 pub(crate) mod mpi;
 pub(crate) mod signature;
 
 use std::any::Any as StdAny;
 
+use self::block::Block;
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::ElementType;
 #[cfg(doc)]
@@ -104,6 +107,10 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Waits until at least one of `pending` (not empty) has completed: its index and result. A completed one must not
     /// be waited for again.
     fn wait_any(&self, pending: &mut [&mut dyn Pending]) -> Result<(usize, Result<Status>)>;
+
+    /// Zeroed memory of at least `bytes`, aligned to `align` and to a cache line. A local call. With a token where the ranks
+    /// of this node can read it.
+    fn allocate(&self, bytes: usize, align: usize) -> Block;
 
     /// A communicator with the same ranks. Collective.
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>>;

@@ -13,6 +13,7 @@ use super::ring::Content;
 use super::send::{Completed, PendingSend, SendWait, withdraw};
 use super::wait::{Stop, Wait, Waiting};
 use super::world::World;
+use crate::backend::block::Block;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
@@ -271,6 +272,10 @@ impl Transport for Local {
             }
         }
         self.world.block(self.me, AnyWait { local: self, pending }).map_err(|stop| self.stopped("wait_any", stop))
+    }
+
+    fn allocate(&self, bytes: usize, align: usize) -> Block {
+        Block::plain(bytes, align, self.config().shared_memory)
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

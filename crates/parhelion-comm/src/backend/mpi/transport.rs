@@ -19,6 +19,7 @@ use super::lane::Scratch;
 use super::matched::Taken;
 use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
+use crate::backend::block::Block;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::error::{Error, ErrorKind, Result};
@@ -416,6 +417,10 @@ impl Transport for MpiTransport {
             }
             backoff.pause("wait_any")?;
         }
+    }
+
+    fn allocate(&self, bytes: usize, align: usize) -> Block {
+        if self.comm.config.shared_memory { Block::shared(bytes, align) } else { Block::plain(bytes, align, false) }
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

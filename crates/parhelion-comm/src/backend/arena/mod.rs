@@ -1,0 +1,116 @@
+//! [`Arena`]: the memory of this process that other processes of its node can read.
+//!
+//! One memory file per process, mapped once with a large sparse reserve, in which blocks come and go ([`space`]). A block
+//! is named by its offset, the *token*, which means the same in every process that has the file. Making and freeing a block is a
+//! matter of this process alone. Free memory is zero, and in large pieces it goes back to the system.
+//!
+//! Where there are no memory files, or a limit of the process forbids them, there is no arena, and blocks are plain memory
+//! without a token. After a `fork` the child has none either: the file is its parent's, and what it frees is left alone.
+
+mod file;
+mod space;
+
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::process::{Resource, getrlimit};
+
+use self::file::File;
+use self::space::{PAGE, Space, TRIM, rounded};
+
+/// The first page is the header.
+const HEADER: usize = PAGE;
+/// The reserve is never smaller: less is no arena.
+const LEAST: usize = 64 << 20;
+
+/// The memory file of a process.
+pub(crate) struct Arena {
+    file: File,
+    /// The process that made it.
+    pid: u32,
+    space: Mutex<Space>,
+}
+
+impl Arena {
+    /// The arena of this process, made on first use; none where the system has no such thing.
+    pub(crate) fn of_process() -> Option<&'static Arc<Arena>> {
+        static ARENA: OnceLock<Option<Arc<Arena>>> = OnceLock::new();
+        let arena = ARENA.get_or_init(|| {
+            let mut len = reserve();
+            while len >= LEAST {
+                if let Some(arena) = Arena::new(len) {
+                    return Some(Arc::new(arena));
+                }
+                len /= 2;
+            }
+            None
+        });
+        arena.as_ref().filter(|arena| arena.is_ours())
+    }
+
+    /// An arena of `len` bytes, whole pages, of which the first is not for blocks.
+    pub(super) fn new(len: usize) -> Option<Arena> {
+        let file = File::new("parhelion", len).ok()?;
+        Some(Arena { file, pid: std::process::id(), space: Mutex::new(Space::new(HEADER..len)) })
+    }
+
+    /// Whether this process made it: false in a child that was forked off later.
+    fn is_ours(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    /// A zeroed block of at least `bytes`: its token, its address and its real size. None if there is no room.
+    pub(super) fn take(&self, bytes: usize, align: usize) -> Option<(usize, NonNull<u8>, usize)> {
+        let (bytes, align) = rounded(bytes, align)?;
+        if !self.is_ours() {
+            return None;
+        }
+        let at = self.space().take(bytes, align)?;
+        let base = self.file.mapping.base();
+        // SAFETY: the space ends with the mapping.
+        Some((at, unsafe { base.add(at) }, bytes))
+    }
+
+    /// Frees a block.
+    ///
+    /// # Safety
+    /// `take` gave it with this token and real size; nobody uses it any more, and this is the only time.
+    pub(super) unsafe fn give(&self, at: usize, bytes: usize) {
+        if !self.is_ours() {
+            return;
+        }
+        // Cleared before it is free: from then on it may be somebody else's.
+        let kept = if bytes >= TRIM && self.file.punch(at, bytes) {
+            0
+        } else {
+            // SAFETY: still the caller's block.
+            unsafe { self.file.clear(at, bytes) };
+            bytes
+        };
+        let mut space = self.space();
+        if let Some(pages) = space.give(at, bytes, kept) {
+            // Under the lock: the pages are free, and stay so. If the system does not take them, they are zero as before.
+            let _ = self.file.punch(pages.start, pages.len());
+        }
+    }
+
+    /// How many bytes of memory it takes up.
+    #[cfg(test)]
+    pub(super) fn resident(&self) -> usize {
+        self.file.resident()
+    }
+
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much address space to reserve: as much as the machine has memory, unless a limit of the process is lower.
+fn reserve() -> usize {
+    let info = rustix::system::sysinfo();
+    let memory = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit.max(1)));
+    let wanted = memory.max(1 << 30).next_power_of_two();
+    // Beyond its limit of file sizes, a process that resizes a file is killed (SIGXFSZ).
+    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    usize::try_from(wanted.min(limit)).unwrap_or(usize::MAX) / PAGE * PAGE
+}

@@ -1,6 +1,7 @@
 //! Statuses: bytes in the library's own layout, read by offset.
 //!
-//! `MPI_Status` is 20 bytes in mpich, 24 in openmpi, 32 in mpi5, and its three public fields lie elsewhere in each.
+//! `MPI_Status` is 20 bytes in mpich, 24 in openmpi, 32 in mpi5, and its three public fields lie elsewhere in each. Where a
+//! family's `mpi.h` also fixes where the length of the message lies, [`Library::status_bytes`] reads it without a call.
 
 use std::ffi::c_int;
 
@@ -14,6 +15,12 @@ pub struct Status([u64; 4]);
 impl Status {
     /// A status to hand to a call.
     pub const EMPTY: Self = Self([0; 4]);
+
+    #[inline(always)]
+    fn ints(&self) -> [c_int; 8] {
+        // SAFETY: 32 bytes of plain integers either way.
+        unsafe { std::mem::transmute::<[u64; 4], [c_int; 8]>(self.0) }
+    }
 }
 
 /// The public fields of a status.
@@ -45,11 +52,11 @@ impl Layout {
         }
     }
 
-    /// `bytes` holds at least one status.
-    fn read(self, bytes: &[u8]) -> StatusFields {
-        let at = |offset: usize| {
-            c_int::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
-        };
+    #[inline(always)]
+    fn read(self, status: &Status) -> StatusFields {
+        let ints = status.ints();
+        // The offsets are below 32; the mask says so to the compiler.
+        let at = |offset: usize| ints[offset / 4 % 8];
         StatusFields { source: at(self.source), tag: at(self.tag), error: at(self.error) }
     }
 }
@@ -59,12 +66,28 @@ impl Library {
     #[inline]
     #[must_use]
     pub fn status(&self, status: &Status) -> StatusFields {
-        let words = status.0;
-        let mut bytes = [0; 32];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_ne_bytes());
+        // One constant layout in each arm: a handful of instructions on the way of every receive.
+        match self.family() {
+            Family::Mpich => const { Layout::of(Family::Mpich) }.read(status),
+            Family::OpenMpi => const { Layout::of(Family::OpenMpi) }.read(status),
+            Family::Mpi5 => const { Layout::of(Family::Mpi5) }.read(status),
         }
-        Layout::of(self.family()).read(&bytes)
+    }
+
+    /// The length of the message of `status` in bytes, where the family's `mpi.h` fixes its place: `_ucount` in openmpi;
+    /// `count_lo` and, above its lowest bit, `count_hi_and_cancelled` in mpich. `None` in mpi5: ask
+    /// [`get_count`](Library::get_count).
+    #[inline]
+    #[must_use]
+    pub fn status_bytes(&self, status: &Status) -> Option<u64> {
+        match self.family() {
+            Family::OpenMpi => Some(status.0[2]),
+            Family::Mpich => {
+                let [low, high, ..] = status.ints().map(|int| int as u32);
+                Some(u64::from(low) | u64::from(high >> 1) << 32)
+            }
+            Family::Mpi5 => None,
+        }
     }
 
     /// `MPI_SOURCE` of `status`.
@@ -147,9 +170,7 @@ impl StatusArray {
     /// The public fields of the status at `index`. Panics past the end.
     #[must_use]
     pub fn fields(&self, index: usize) -> StatusFields {
-        let words = self.get(index).0;
-        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-        self.layout.read(&bytes)
+        self.layout.read(&self.get(index))
     }
 }
 

@@ -99,8 +99,15 @@ fn derived(library: &Library, bytes: usize, chunk: usize) -> Result<Datatype, mp
 }
 
 /// The length of the message of a status, in bytes.
-#[inline]
+#[inline(always)]
 pub(super) fn message_bytes(library: &Library, status: &RawStatus) -> Result<usize, mpi_abi::Error> {
+    match library.status_bytes(status) {
+        Some(bytes) => Ok(bytes as usize),
+        None => asked_bytes(library, status),
+    }
+}
+
+fn asked_bytes(library: &Library, status: &RawStatus) -> Result<usize, mpi_abi::Error> {
     let byte = library.constants().byte;
     let mut count: c_int = 0;
     // SAFETY: the status came from a completed call.

@@ -5,9 +5,10 @@
 //! is the truncation reported; a short message to oneself is cut without any error. A program that truncates is wrong,
 //! but here it is safe code, and must get an error.
 //!
-//! The direct copy is made only into contiguous memory. So a *guarded* receive is one of a datatype in two
-//! pieces: the buffer, and one byte elsewhere, which catches the first byte too many. Its status tells the message's real
-//! length. A small one goes through memory of our own, so that its datatype is made once; it costs a few nanoseconds.
+//! The direct copy is made only into contiguous memory. So a *guarded* receive is one into two pieces with a gap between
+//! them: the buffer, and a place elsewhere, which catches the first byte too many. Its status tells the message's real
+//! length. A small one goes through memory of our own, so that its datatype is made once: two blocks with a gap, which
+//! Open MPI unpacks faster than two pieces of unlike length (8 against 15 to 20 ns more than a plain receive of 8 bytes).
 //! A large blocking one looks at the message's length first (`transport`) and keeps the direct copy; a large non-blocking
 //! one loses it.
 
@@ -24,13 +25,15 @@ use super::runtime::Runtime;
 
 /// The largest capacity that is received through a [`Bounce`].
 pub(super) const SMALL: usize = 256;
-/// Where a bounce catches the byte too many: behind a gap, which makes it non-contiguous.
-const CATCH: usize = SMALL + 8;
+/// From one block of a bounce to the next: a gap is between them, and the second catches what is too long.
+const STEP: usize = SMALL + 8;
+/// The blocks of a bounce. One block alone would be received as contiguous memory.
+pub(super) const BLOCKS: c_int = 2;
 
 /// Memory for a small receive that blocks: what was received, and nothing else, is initialised.
 pub(super) struct Bounce(UnsafeCell<MaybeUninit<[u64; BOUNCE / 8]>>);
 /// The bytes of a bounce, also of one on the heap.
-pub(super) const BOUNCE: usize = CATCH + 8;
+pub(super) const BOUNCE: usize = 2 * STEP;
 
 impl Bounce {
     pub(super) fn new() -> Self {
@@ -42,14 +45,21 @@ impl Bounce {
     }
 }
 
-/// The datatype of a bounce, made once.
+/// The datatype of one block of a bounce, made once.
 pub(super) fn bounce_type(library: &Library) -> Result<Datatype, mpi_abi::Error> {
     static MADE: OnceLock<Datatype> = OnceLock::new();
     if let Some(&made) = MADE.get() {
         return Ok(made);
     }
     let byte = library.constants().byte;
-    let made = two_pieces(library, (SMALL as c_int, byte), CATCH as Aint)?;
+    let (mut block, mut made) = (Datatype::UNSET, Datatype::UNSET);
+    // SAFETY: MPI is active; the types are places of ours.
+    unsafe {
+        library.type_contiguous(SMALL as c_int, byte, &mut block)?;
+        library.type_create_resized(block, 0, STEP as Aint, &mut made)?;
+        library.type_free(&mut block)?;
+        library.type_commit(&mut made)?;
+    }
     // Of two threads that get here at once, one leaks a datatype.
     Ok(*MADE.get_or_init(|| made))
 }

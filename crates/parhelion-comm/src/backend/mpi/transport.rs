@@ -138,11 +138,12 @@ impl MpiTransport {
             let (memory, _) = bounce.insert((Scratch::new(guard::BOUNCE, 1), buf));
             let into = memory.ptr().cast();
             // SAFETY: the bounce goes with the message, and fits its type.
-            guard::bounce_type(self.library).and_then(|datatype| unsafe { self.irecv_one(into, datatype, from, with) })
+            guard::bounce_type(self.library)
+                .and_then(|datatype| unsafe { self.irecv_as(into, guard::BLOCKS, datatype, from, with) })
         } else {
             guard::guarded_type(self.runtime, buf, len).and_then(|mut datatype| {
                 // SAFETY: the caller's promise; the type is the buffer and a byte that is always there.
-                let started = unsafe { self.irecv_one(buf.cast(), datatype, from, with) };
+                let started = unsafe { self.irecv_as(buf.cast(), 1, datatype, from, with) };
                 // SAFETY: made for this one receive, which keeps it.
                 started.and_then(|request| unsafe { self.library.type_free(&mut datatype) }.map(|()| request))
             })
@@ -152,20 +153,21 @@ impl MpiTransport {
         Ok(Message::receive(raw, source, tag, len, bounce))
     }
 
-    /// Starts to receive one element of `datatype`.
+    /// Starts to receive `count` elements of `datatype`.
     ///
     /// # Safety
-    /// `into` is valid for it until the request has completed. A turn is held.
-    unsafe fn irecv_one(
+    /// `into` is valid for them until the request has completed. A turn is held.
+    unsafe fn irecv_as(
         &self,
         into: *mut c_void,
+        count: c_int,
         datatype: Datatype,
         source: c_int,
         tag: c_int,
     ) -> Result<Request, mpi_abi::Error> {
         let mut request = self.library.constants().request_null;
         // SAFETY: the caller's promise.
-        unsafe { self.library.irecv(into, 1, datatype, source, tag, self.raw, &mut request) }?;
+        unsafe { self.library.irecv(into, count, datatype, source, tag, self.raw, &mut request) }?;
         Ok(request)
     }
 
@@ -183,7 +185,9 @@ impl MpiTransport {
             let bounce = Bounce::new();
             let datatype = guard::bounce_type(library).map_err(|e| fail(e, &status))?;
             // SAFETY: the bounce fits its type.
-            let received = unsafe { library.recv(bounce.ptr().cast(), 1, datatype, from, with, self.raw, &mut status) };
+            let received = unsafe {
+                library.recv(bounce.ptr().cast(), guard::BLOCKS, datatype, from, with, self.raw, &mut status)
+            };
             let received = received.and_then(|()| failure::status(library, &status)).map_err(|e| fail(e, &status))?;
             let received = failure::within("recv", received, len)?;
             // SAFETY: no longer than the caller's buffer.

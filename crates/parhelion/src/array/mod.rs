@@ -1,7 +1,9 @@
 //! Boxes of a global grid and what is stored on them.
 //!
 //! An *index space* is an n-dimensional box of signed global indices, half-open, in C order; it can be empty. All
-//! geometry lives there: intersections, halos, faces, splits.
+//! geometry lives there: intersections, halos, faces, splits. A *distribution* is a rule from the indices of one axis to
+//! the parts it is cut into. A *decomposition* is an index space over a process grid: a distribution per axis, halo
+//! widths and periodicity; it knows what every rank owns, and whose cells every halo copies.
 //!
 //! ```
 //! use parhelion::array::IndexSpace;
@@ -13,6 +15,10 @@
 //! assert_eq!(block.region([1, 0], [[1, 1]; 2]), IndexSpace::from([15..16, 0..8]));
 //! ```
 
+pub mod decomposition;
+pub mod distribution;
 pub mod index_space;
 
+pub use decomposition::{Decomposition, HaloPiece};
+pub use distribution::{AxisMap, AxisRun, Distribution};
 pub use index_space::IndexSpace;

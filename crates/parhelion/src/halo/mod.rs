@@ -9,7 +9,12 @@
 //!   ([`LocalCopy`]) and never become messages.
 
 mod cells;
+mod matching;
+mod patches;
 mod plan;
+mod rounds;
+mod verify;
 
 pub use cells::Cells;
+pub use patches::{Patches, Publication, Request};
 pub use plan::{BuildCost, LocalCopy, Patch, Piece, Plan, Region, Transfer};

@@ -122,6 +122,11 @@ impl<'a> Kernel<'a> {
     pub fn element(&self) -> ElementType {
         self.element
     }
+
+    /// The built-in operator, or `None` for a closure.
+    pub fn op(&self) -> Option<Op> {
+        self.op
+    }
 }
 
 impl Kernel<'_> {
@@ -138,7 +143,7 @@ impl Kernel<'_> {
     ///
     /// # Safety
     /// Both are valid for `count` elements of `self.element`, aligned to it, and do not overlap.
-    pub(crate) unsafe fn fold(&self, acc: *mut u8, x: *const u8, count: usize) {
+    pub unsafe fn fold(&self, acc: *mut u8, x: *const u8, count: usize) {
         // SAFETY: the caller's promise is the callee's.
         unsafe { (self.fold)(self.data, acc, x, count) }
     }

@@ -15,10 +15,26 @@
 //! assert_eq!(block.region([1, 0], [[1, 1]; 2]), IndexSpace::from([15..16, 0..8]));
 //! ```
 
+mod combine;
 pub mod decomposition;
+pub mod dist_array;
 pub mod distribution;
+mod fold;
+pub mod histogram;
 pub mod index_space;
+mod local;
+mod movement;
+pub mod number;
+mod place;
+mod reduce;
+mod scan;
+pub mod sort;
+mod transfer;
 
 pub use decomposition::{Decomposition, HaloPiece};
+pub use dist_array::DistArray;
 pub use distribution::{AxisMap, AxisRun, Distribution};
+pub use histogram::Histogram;
 pub use index_space::IndexSpace;
+pub use number::Number;
+pub use sort::TotalOrder;

@@ -30,6 +30,7 @@ mod reduce;
 mod scan;
 pub mod sort;
 mod transfer;
+pub mod view;
 
 pub use decomposition::{Decomposition, HaloPiece};
 pub use dist_array::DistArray;
@@ -38,3 +39,4 @@ pub use histogram::Histogram;
 pub use index_space::IndexSpace;
 pub use number::Number;
 pub use sort::TotalOrder;
+pub use view::{RegionsMut, View, ViewMut};

@@ -11,7 +11,7 @@ use crate::array::AxisRun;
 /// A decomposition over `size` ranks that do not exist: geometry asks the communicator for nothing but its size.
 fn over<const D: usize>(size: usize, shape: [usize; D]) -> Decomposition<D> {
     let config = Config::default().backend(BackendKind::Local).ranks(1);
-    let world = parhelion_comm::launch(&config, |world| Ok::<_, Error>(world)).expect("one thread").remove(0);
+    let world = parhelion_comm::launch(&config, Ok::<_, Error>).expect("one thread").remove(0);
     Decomposition::new(shape, &world).expect("a small shape").set(|settings| settings.size = size)
 }
 

@@ -31,6 +31,7 @@ mod scan;
 pub mod sort;
 mod transfer;
 pub mod view;
+mod windows;
 
 pub use decomposition::{Decomposition, HaloPiece};
 pub use dist_array::DistArray;

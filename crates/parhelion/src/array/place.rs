@@ -13,20 +13,52 @@ pub(crate) struct Place<const D: usize> {
     parent: [usize; D],
     offset: [usize; D],
     layout: Layout,
+    owned: IndexSpace<D>,
+    stored: IndexSpace<D>,
+    // At most one box, and at most 2 D of them: kept, so that a loop over either allocates nothing.
+    interior: Vec<IndexSpace<D>>,
+    boundary: Vec<IndexSpace<D>>,
 }
 
 impl<const D: usize> Place<D> {
     /// The place of `rank`'s cells. A rank that owns nothing stores nothing.
     pub(crate) fn new(decomposition: &Decomposition<D>, rank: usize) -> Self {
-        let shape = decomposition.local_shape(rank);
-        if shape.contains(&0) {
-            return Place { shape, parent: shape, offset: [0; D], layout: Layout::EMPTY };
-        }
-        let widths = decomposition.widths();
-        let parent = std::array::from_fn(|a| widths[a][0] + shape[a] + widths[a][1]);
-        let offset = widths.map(|[low, _]| low);
-        let layout = Layout::subarray(&parent, &offset, &shape);
-        Place { shape, parent, offset, layout }
+        let (shape, widths) = (decomposition.local_shape(rank), decomposition.widths());
+        let at = decomposition.coordinates(rank);
+        let owned = IndexSpace::from(std::array::from_fn(|a| match decomposition.axis(a) {
+            axis if axis.is_contiguous() => axis.range(at[a]),
+            _ => 0..shape[a] as i64,
+        }));
+        let stored = owned.grow_by(widths);
+        let inner = owned.shrink_by(widths);
+        let (parent, offset, layout) = if owned.is_empty() {
+            (shape, [0; D], Layout::EMPTY)
+        } else {
+            let offset = widths.map(|[low, _]| low);
+            (stored.shape(), offset, Layout::subarray(&stored.shape(), &offset, &shape))
+        };
+        let interior = Vec::from_iter((!inner.is_empty()).then_some(inner));
+        Place { shape, parent, offset, layout, owned, stored, interior, boundary: owned.subtract(&inner) }
+    }
+
+    /// The box of owned cells: global indices along axes in blocks, local positions along the others.
+    pub(crate) fn owned(&self) -> IndexSpace<D> {
+        self.owned
+    }
+
+    /// The box of stored cells, in the same indices.
+    pub(crate) fn stored(&self) -> IndexSpace<D> {
+        self.stored
+    }
+
+    /// The owned cells from which no stencil within the halo widths reaches out of the owned cells.
+    pub(crate) fn interior(&self) -> &[IndexSpace<D>] {
+        &self.interior
+    }
+
+    /// The other owned cells.
+    pub(crate) fn boundary(&self) -> &[IndexSpace<D>] {
+        &self.boundary
     }
 
     /// Owned cells along every axis.

@@ -242,7 +242,7 @@ impl Lines {
                 before
             }
         };
-        let mut repeated = vec![T::zeroed(); CHUNK];
+        let mut repeated = [T::zeroed(); CHUNK];
         for (line, before) in cells.chunks_exact_mut(self.len * self.inner).zip(before.chunks_exact(self.inner)) {
             let rest = match first {
                 Some(_) => {

@@ -26,7 +26,7 @@
 //! - [`communicator`]: point-to-point, probe, and the making of communicators.
 //! - [`collective`]: the collectives, blocking and not.
 //! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
-//! - [`memory`]: storage that ranks of one node can read directly.
+//! - [`memory`], [`signals`]: storage that ranks of one node can read directly, and words that say when.
 //! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`conformance`]: the suite that every backend passes.
@@ -45,6 +45,7 @@ pub mod op;
 pub mod request;
 pub mod run;
 pub mod scope;
+pub mod signals;
 pub mod status;
 
 pub use backend::mpi::{MpiInfo, mpi_info};
@@ -55,10 +56,11 @@ pub use element::{Element, ElementType, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
 pub use layout::Layout;
-pub use memory::Memory;
+pub use memory::{Memory, PeerMemory};
 pub use num_complex::Complex;
 pub use op::{Kernel, Op, Reduction};
 pub use request::{Request, wait_all, wait_any};
 pub use run::{launch, run};
 pub use scope::{Scope, ScopedRequest};
+pub use signals::Signals;
 pub use status::{Any, Source, Status, TagSelector};

@@ -14,14 +14,16 @@
 //! # Ok::<(), parhelion_comm::Error>(())
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use crate::backend::block::Block;
+use crate::backend::block::{Block, Reach};
 use crate::communicator::Communicator;
 use crate::element::Element;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Elements in memory that [`Communicator::allocate`] made: a slice, zero at first, aligned to 64 bytes or more.
 pub struct Memory<T: Element> {
@@ -68,7 +70,81 @@ impl<T: Element + fmt::Debug> fmt::Debug for Memory<T> {
     }
 }
 
+/// The memory of a peer as this rank can read it: what [`Communicator::attach`] found. Cheap to clone.
+#[derive(Clone)]
+pub struct PeerMemory {
+    reach: Reach,
+    peer: usize,
+}
+
+impl PeerMemory {
+    /// The rank whose memory it is.
+    pub fn peer(&self) -> usize {
+        self.peer
+    }
+
+    /// The address, in this process, of the `bytes` first bytes of the peer's memory that has this token.
+    ///
+    /// Reading there is unsafe: it is for the caller to know that the token came from the peer, that the peer has not dropped the
+    /// memory, and that it does not write there meanwhile: that what it wrote before was made known by a message or a
+    /// [`post`](crate::Signals::post), and that it waits for another before it goes on to write or borrows it mutably. The
+    /// address is good for as long as this, or a clone of it, lives.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if these bytes cannot all be the peer's. Between threads, where any
+    /// address is reachable, that is only what is no address.
+    #[inline]
+    pub fn resolve(&self, token: u64, bytes: usize) -> Result<*const u8> {
+        self.reach.resolve(token, bytes).ok_or_else(|| self.outside(token, bytes))
+    }
+
+    #[cold]
+    fn outside(&self, token: u64, bytes: usize) -> Error {
+        let text = format!("{bytes} bytes at token {token:#x} are not in the memory of rank {}", self.peer);
+        Error::new("resolve", ErrorKind::InvalidArgument(text)).with_peer(self.peer)
+    }
+}
+
+impl fmt::Debug for PeerMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerMemory(of rank {})", self.peer)
+    }
+}
+
 impl Communicator {
+    /// For each of `peers`, how to read the memory that it allocates, now and later; `None` for those whose memory cannot be
+    /// read from here, or that cannot read this rank's. Of two ranks either both can or none.
+    ///
+    /// Collective over this rank and `peers`, each of which names this one; it may wait for them. Done once for a set of
+    /// peers; doing it again costs some messages.
+    ///
+    /// Processes cannot where they are on different nodes or in different containers, where the system has no memory files
+    /// or hides `/proc`, and where [`Config::shared_memory`](crate::Config::shared_memory) is off.
+    ///
+    /// # Errors
+    /// A rank that does not exist or is named twice; a lost peer, a timeout; what the backend reports.
+    pub fn attach(&self, peers: &[usize]) -> Result<Vec<Option<PeerMemory>>> {
+        self.check_peers("attach", peers)?;
+        let reach = self.transport().attach(peers).map_err(|e| self.locate(e))?;
+        let memory = |(&peer, reach): (&usize, Option<Reach>)| reach.map(|reach| PeerMemory { reach, peer });
+        Ok(peers.iter().zip(reach).map(memory).collect())
+    }
+
+    /// Ends a call whose list of peers has one that does not exist, or one twice.
+    pub(crate) fn check_peers(&self, operation: &'static str, peers: &[usize]) -> Result<()> {
+        let mut seen = HashSet::with_capacity(peers.len());
+        for &rank in peers {
+            if rank >= self.size() {
+                return Err(self.error(operation, ErrorKind::InvalidRank { rank, size: self.size() }));
+            }
+            if !seen.insert(rank) {
+                let text = format!("rank {rank} is twice among the peers");
+                return Err(self.error(operation, ErrorKind::InvalidArgument(text)));
+            }
+        }
+        Ok(())
+    }
+
     /// Memory for `len` elements, all zero. Not collective: every rank allocates and drops what it wants, when it wants.
     ///
     /// Where the system hands out pages when they are first written, no memory is used before that. Ranks of this node

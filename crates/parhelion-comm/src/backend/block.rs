@@ -1,10 +1,11 @@
 //! [`Block`]: zeroed memory of one rank, plain or of the process's [`Arena`]. The bytes below [`Memory`](crate::Memory).
+//! [`Reach`]: how a rank gets at the blocks of a peer. What is below [`PeerMemory`](crate::PeerMemory).
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::arena::Arena;
+use super::arena::{Arena, PeerArena};
 
 /// What every block is aligned to: a cache line, and a vector register of the widest kind.
 pub(crate) const ALIGN: usize = 64;
@@ -79,6 +80,30 @@ impl Drop for Block {
             Home::Heap { base, layout } => unsafe { dealloc(base.as_ptr(), *layout) },
             // SAFETY: taken from this arena with this place and size, and freed once; the block was its only user.
             Home::Arena { arena, at, bytes } => unsafe { arena.give(*at, *bytes) },
+        }
+    }
+}
+
+/// How this rank finds blocks of a peer by their tokens.
+#[derive(Clone)]
+pub(crate) enum Reach {
+    /// The peer is a thread of this process: tokens are addresses.
+    Here,
+    /// In the peer's arena, which is mapped here.
+    Mapped(Arc<PeerArena>),
+}
+
+impl Reach {
+    /// Where `bytes` bytes of the block with this token are, or none if they cannot be there.
+    #[inline]
+    pub(crate) fn resolve(&self, token: u64, bytes: usize) -> Option<*const u8> {
+        match self {
+            Reach::Here => {
+                let at = usize::try_from(token).ok().filter(|at| *at >= ALIGN)?;
+                at.checked_add(bytes).filter(|end| isize::try_from(*end).is_ok())?;
+                Some(std::ptr::with_exposed_provenance(at))
+            }
+            Reach::Mapped(arena) => arena.resolve(token, bytes).map(<*mut u8>::cast_const),
         }
     }
 }

@@ -24,10 +24,12 @@ pub(crate) mod block;
 pub(crate) mod local;
 pub(crate) mod mpi;
 pub(crate) mod signature;
+pub(crate) mod words;
 
 use std::any::Any as StdAny;
 
-use self::block::Block;
+use self::block::{Block, Reach};
+use self::words::Posts;
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::ElementType;
 #[cfg(doc)]
@@ -111,6 +113,12 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Zeroed memory of at least `bytes`, aligned to `align` and to a cache line. A local call. With a token where the ranks
     /// of this node can read it.
     fn allocate(&self, bytes: usize, align: usize) -> Block;
+    /// How to read the blocks of each of `peers` (distinct); none where either of the two cannot. Collective over this rank
+    /// and `peers`.
+    fn attach(&self, peers: &[usize]) -> Result<Vec<Option<Reach>>>;
+    /// `words` words of this rank, and those of each of `peers` (distinct, not this rank). Collective over this rank and
+    /// `peers`, which have as many words.
+    fn signals(&self, peers: &[usize], words: usize) -> Result<Posts>;
 
     /// A communicator with the same ranks. Collective.
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>>;

@@ -24,6 +24,7 @@ mod errors;
 mod inflight;
 mod large;
 mod matching;
+mod memory;
 mod mismatches;
 mod movement;
 mod operators;
@@ -70,6 +71,8 @@ pub enum Needs {
     /// Several threads of a rank that call at once: the local backend, or
     /// [`ThreadLevel::Multiple`].
     Threads,
+    /// Ranks of one node that read each other's memory: [`Config::shared_memory`](crate::Config::shared_memory).
+    SharedMemory,
     /// Gigabytes of memory: runs only where [`Selection::large`] asks for it.
     Large,
 }
@@ -101,6 +104,9 @@ impl Case {
             Needs::Threads if !local && config.thread_level != ThreadLevel::Multiple => {
                 Some("needs threads that call at once; set PARHELION_THREAD_LEVEL=multiple".to_owned())
             }
+            Needs::SharedMemory if !config.shared_memory => {
+                Some("needs ranks that read each other's memory; leave PARHELION_SHARED_MEMORY on".to_owned())
+            }
             _ => None,
         }
     }
@@ -129,6 +135,7 @@ pub fn all() -> Vec<Case> {
         mismatches::CASES,
         communicators::CASES,
         threads::CASES,
+        memory::CASES,
         large::CASES,
     ]
     .concat()

@@ -7,12 +7,16 @@
 //! 3. Two processes may reach one byte. Who reads while others may write must use atomics, or know from them that nobody
 //!    writes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+/// The shortest file that has room for its header.
+const LEAST: usize = 4096;
 
 /// All of a file in this process's memory.
 pub(super) struct Mapping {
@@ -29,7 +33,7 @@ impl Mapping {
     /// Maps the first `len` bytes of `file`, which must have as many.
     pub(super) fn new(file: &OwnedFd, len: usize) -> io::Result<Self> {
         let size = rustix::fs::fstat(file)?.st_size;
-        if u64::try_from(size).is_ok_and(|size| size < len as u64) || len == 0 {
+        if u64::try_from(size).map_or(true, |size| size < len as u64) || len < LEAST {
             return Err(io::Errno::INVAL);
         }
         // SAFETY: a new mapping at a place of the kernel's choice touches no memory that is in use.
@@ -50,6 +54,18 @@ impl Mapping {
     pub(super) fn base(&self) -> NonNull<u8> {
         self.base
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The two words at the beginning, which [`File::new`] wrote.
+    pub(super) fn nonce(&self) -> [u64; 2] {
+        [0, 1].map(|i| {
+            // SAFETY: a mapping is longer than this and aligned; the words are written once, before anybody reads them.
+            unsafe { self.base.cast::<AtomicU64>().add(i).as_ref() }.load(Ordering::Relaxed)
+        })
+    }
 }
 
 impl Drop for Mapping {
@@ -67,7 +83,8 @@ pub(super) struct File {
 }
 
 impl File {
-    /// A file of `len` zero bytes that takes up no memory until it is written.
+    /// A file of `len` bytes, zero but for the first sixteen, which are a random number. It takes up no memory until it is
+    /// written.
     pub(super) fn new(name: &str, len: usize) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Kernels before 6.3 do not know the wish not to be executable; later ones may insist on it.
@@ -76,7 +93,21 @@ impl File {
         rustix::fs::ftruncate(&fd, len as u64)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Mapping::new(&fd, len)?;
+        let mut nonce = [0u8; 16];
+        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
+        rustix::io::pwrite(&fd, &nonce, 0)?;
         Ok(File { fd, mapping })
+    }
+
+    /// Maps a peer's file if it is as long as the peer says and keeps that length.
+    pub(super) fn map_of_peer(fd: &OwnedFd, len: usize) -> Option<Mapping> {
+        let seals = rustix::fs::fcntl_get_seals(fd).ok()?;
+        (seals.contains(SealFlags::SHRINK) && len >= LEAST).then(|| Mapping::new(fd, len).ok()).flatten()
+    }
+
+    /// The number under which `/proc/PID/fd` has it.
+    pub(super) fn number(&self) -> i32 {
+        self.fd.as_raw_fd()
     }
 
     /// Gives whole pages back to the system; they are zero afterwards. False if the system would not.

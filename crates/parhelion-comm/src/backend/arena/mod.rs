@@ -1,13 +1,15 @@
 //! [`Arena`]: the memory of this process that other processes of its node can read.
 //!
-//! One memory file per process, mapped once with a large sparse reserve, in which blocks come and go ([`space`]). A block
+//! One memory [`file`] per process, mapped once with a large sparse reserve, in which blocks come and go ([`space`]). A block
 //! is named by its offset, the *token*, which means the same in every process that has the file. Making and freeing a block is a
 //! matter of this process alone. Free memory is zero, and in large pieces it goes back to the system.
 //!
 //! Where there are no memory files, or a limit of the process forbids them, there is no arena, and blocks are plain memory
-//! without a token. After a `fork` the child has none either: the file is its parent's, and what it frees is left alone.
+//! without a token. Which processes can map the file, [`peer`] says; [`lent`] is memory that peers write to, too. After a `fork` the child has none either: the file is its parent's, and what it frees is left alone.
 
 mod file;
+mod lent;
+mod peer;
 mod space;
 
 use std::ptr::NonNull;
@@ -16,8 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::process::{Resource, getrlimit};
 
 use self::file::File;
+use self::lent::Lent;
+pub(crate) use self::lent::{Loan, borrow};
+pub(crate) use self::peer::{IDENTITY_WORDS, Identity, PeerArena};
 use self::space::{PAGE, Space, TRIM, rounded};
 
+/// What `/proc/PID/fd` shows, after `/memfd:`.
+const NAME: &str = "parhelion";
 /// The first page is the header.
 const HEADER: usize = PAGE;
 /// The reserve is never smaller: less is no arena.
@@ -28,7 +35,11 @@ pub(crate) struct Arena {
     file: File,
     /// The process that made it.
     pid: u32,
+    /// The random number in the header.
+    nonce: [u64; 2],
     space: Mutex<Space>,
+    /// Blocks whose owner is done with them, and peers perhaps not.
+    left: Mutex<Vec<Lent>>,
 }
 
 impl Arena {
@@ -50,8 +61,10 @@ impl Arena {
 
     /// An arena of `len` bytes, whole pages, of which the first is not for blocks.
     pub(super) fn new(len: usize) -> Option<Arena> {
-        let file = File::new("parhelion", len).ok()?;
-        Some(Arena { file, pid: std::process::id(), space: Mutex::new(Space::new(HEADER..len)) })
+        let file = File::new(NAME, len).ok()?;
+        let nonce = file.mapping.nonce();
+        let space = Mutex::new(Space::new(HEADER..len));
+        Some(Arena { file, pid: std::process::id(), nonce, space, left: Mutex::default() })
     }
 
     /// Whether this process made it: false in a child that was forked off later.
@@ -92,6 +105,17 @@ impl Arena {
             // Under the lock: the pages are free, and stay so. If the system does not take them, they are zero as before.
             let _ = self.file.punch(pages.start, pages.len());
         }
+    }
+
+    /// Frees `lent` when its users are done.
+    fn leave(&self, lent: Lent) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(lent);
+        self.sweep();
+    }
+
+    /// Frees what was left and is no longer used.
+    fn sweep(&self) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).retain(|lent| !lent.is_over());
     }
 
     /// How many bytes of memory it takes up.

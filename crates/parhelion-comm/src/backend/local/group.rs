@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::meeting::Meeting;
 use super::operation::Operation;
+use super::signals::Handover;
 use super::transport::Local;
 use super::wait::{Wait, Waiting};
 use super::world::World;
@@ -25,6 +26,8 @@ pub(super) struct Group {
     pub(super) open: Mutex<HashMap<u64, Arc<Operation>>>,
     /// How many non-blocking collectives each member has started.
     pub(super) started: Vec<AtomicU64>,
+    /// Signal words on their way between members.
+    pub(super) handover: Handover,
     nursery: Mutex<Nursery>,
 }
 
@@ -61,6 +64,7 @@ impl Group {
             meeting: Meeting::new(ranks.len()),
             open: Mutex::default(),
             started: ranks.iter().map(|_| AtomicU64::new(0)).collect(),
+            handover: Handover::default(),
             nursery: Mutex::default(),
             ranks,
         })

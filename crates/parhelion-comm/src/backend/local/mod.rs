@@ -6,6 +6,7 @@
 //!   ([`rendezvous`], one copy). [`send`] and [`receive`] wait for that; [`transport`] puts these together.
 //! - Collectives: the ranks of a [`group`] show each other their [`call`]s in a [`meeting`] (blocking) or an [`operation`]
 //!   (not), and work on each other's buffers as [`share`] says.
+//! - [`signals`]: words that ranks show each other.
 //! - [`wait`]: spinning, parking, lost peers, deadlocks. [`spin`]: a small lock.
 
 mod call;
@@ -19,6 +20,7 @@ mod rendezvous;
 mod ring;
 mod send;
 mod share;
+mod signals;
 mod spin;
 mod transport;
 mod wait;

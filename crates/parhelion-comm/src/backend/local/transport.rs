@@ -11,9 +11,11 @@ use super::receive::{PeekWait, PendingReceive, ReceiveWait, TakeWait, Taken, tru
 use super::rendezvous::Rendezvous;
 use super::ring::Content;
 use super::send::{Completed, PendingSend, SendWait, withdraw};
+use super::signals;
 use super::wait::{Stop, Wait, Waiting};
 use super::world::World;
-use crate::backend::block::Block;
+use crate::backend::block::{Block, Reach};
+use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
@@ -276,6 +278,14 @@ impl Transport for Local {
 
     fn allocate(&self, bytes: usize, align: usize) -> Block {
         Block::plain(bytes, align, self.config().shared_memory)
+    }
+
+    fn attach(&self, peers: &[usize]) -> Result<Vec<Option<Reach>>> {
+        Ok(peers.iter().map(|_| self.config().shared_memory.then_some(Reach::Here)).collect())
+    }
+
+    fn signals(&self, peers: &[usize], words: usize) -> Result<Posts> {
+        signals::make(self, peers, words)
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

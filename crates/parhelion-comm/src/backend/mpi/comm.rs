@@ -77,7 +77,12 @@ impl Comm {
     /// The tag of the next job on the shadow.
     pub(super) fn next_tag(&self) -> c_int {
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
-        (number % (u64::from(self.max_tag) + 1)) as c_int
+        (number % u64::from(self.max_tag)) as c_int
+    }
+
+    /// The tag, on the shadow, of what only some ranks take part in: no job has it.
+    pub(super) fn peer_tag(&self) -> c_int {
+        self.max_tag as c_int
     }
 }
 

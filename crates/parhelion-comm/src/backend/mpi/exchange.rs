@@ -100,3 +100,27 @@ pub(super) async fn all_gather_words(lane: &Lane, mine: &[u64]) -> Result<Vec<u6
     known.rotate_right(rank * width);
     Ok(known)
 }
+
+/// Sends each of `peers` its words of `mine` and gives those that it sends, all of `mine`'s one length.
+pub(super) async fn swap_words(lane: &Lane, peers: &[usize], mine: &[Vec<u64>]) -> Result<Vec<Vec<u64>>> {
+    let width = mine.first().map_or(0, Vec::len);
+    let mut receives = Vec::with_capacity(peers.len());
+    for &peer in peers {
+        let into = Scratch::new(width * 8, 8);
+        receives.push((peer, lane.recv(&Place::owned(&into, width * 8), peer)?, into));
+    }
+    let mut sends = Vec::with_capacity(peers.len());
+    for (&peer, words) in peers.iter().zip(mine) {
+        sends.push(lane.send(&Place::owned(&Scratch::of_words(words), width * 8), peer)?);
+    }
+    let mut theirs = Vec::with_capacity(peers.len());
+    for (peer, flight, into) in receives {
+        let got = lane.length(flight).await.map_err(|e| e.with_peer(peer))?;
+        if got != width * 8 {
+            return Err(lane.unexpected(peer, width * 8, got));
+        }
+        theirs.push(into.words(width));
+    }
+    all(sends).await.of(lane.operation)?;
+    Ok(theirs)
+}

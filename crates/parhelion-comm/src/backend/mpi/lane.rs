@@ -123,6 +123,11 @@ impl Lane {
         Lane { comm: comm.clone(), operation, tag: comm.next_tag() }
     }
 
+    /// The lane for a few ranks among themselves: one for all such calls, in which the messages of two ranks keep their order.
+    pub(super) fn among_peers(comm: &Arc<Comm>, operation: &'static str) -> Self {
+        Lane { comm: comm.clone(), operation, tag: comm.peer_tag() }
+    }
+
     pub(super) fn rank(&self) -> usize {
         self.comm.rank
     }

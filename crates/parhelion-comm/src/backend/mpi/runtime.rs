@@ -191,6 +191,11 @@ impl Runtime {
         }
     }
 
+    /// Whether MPI is over: nobody will do anything any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == OVER
+    }
+
     /// No call is let in from now on.
     pub(super) fn close(&self) {
         self.owner.store(OVER, Ordering::Release);

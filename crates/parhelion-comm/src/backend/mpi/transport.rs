@@ -19,7 +19,8 @@ use super::lane::Scratch;
 use super::matched::Taken;
 use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
-use crate::backend::block::Block;
+use crate::backend::block::{Block, Reach};
+use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::error::{Error, ErrorKind, Result};
@@ -425,6 +426,16 @@ impl Transport for MpiTransport {
 
     fn allocate(&self, bytes: usize, align: usize) -> Block {
         if self.comm.config.shared_memory { Block::shared(bytes, align) } else { Block::plain(bytes, align, false) }
+    }
+
+    fn attach(&self, peers: &[usize]) -> Result<Vec<Option<Reach>>> {
+        let _turn = self.runtime.enter("attach")?;
+        super::attach::attach(&self.comm, peers)
+    }
+
+    fn signals(&self, peers: &[usize], words: usize) -> Result<Posts> {
+        let _turn = self.runtime.enter("signals")?;
+        super::attach::signals(&self.comm, peers, words)
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

@@ -13,6 +13,7 @@ mod matching;
 mod patches;
 mod plan;
 mod rounds;
+mod structured;
 mod verify;
 
 pub use cells::Cells;

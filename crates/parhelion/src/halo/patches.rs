@@ -145,9 +145,9 @@ impl<const D: usize> Patches<D> {
         let parts = self.assemble(&rounds, &matches);
         let plan = rounds.agree("plan", Plan::new(parts))?;
         if communicator.config().checks {
-            plan.verify(communicator)?;
+            plan.check_with(&mut rounds)?;
         }
-        Ok(plan)
+        Ok(plan.built_at(rounds.cost()))
     }
 
     fn check(&self) -> Result<()> {
@@ -285,7 +285,6 @@ impl<const D: usize> Patches<D> {
             sends: in_order(sends),
             recvs: in_order(recvs),
             local: in_order(local),
-            cost: rounds.cost(),
         }
     }
 

@@ -127,7 +127,6 @@ pub(crate) struct Parts {
     pub(crate) sends: Vec<(usize, Piece)>,
     pub(crate) recvs: Vec<(usize, Piece)>,
     pub(crate) local: Vec<LocalCopy>,
-    pub(crate) cost: BuildCost,
 }
 
 impl Plan {
@@ -137,8 +136,17 @@ impl Plan {
     /// # Errors
     /// A part out of range: a mistake of the builder's.
     pub(crate) fn new(parts: Parts) -> Result<Plan> {
-        let Parts { rank, size, patches, sends, recvs, local, cost } = parts;
-        let plan = Plan { rank, size, patches, sends: group(sends), recvs: group(recvs), local, adjoint: false, cost };
+        let Parts { rank, size, patches, sends, recvs, local } = parts;
+        let plan = Plan {
+            rank,
+            size,
+            patches,
+            sends: group(sends),
+            recvs: group(recvs),
+            local,
+            adjoint: false,
+            cost: BuildCost::default(),
+        };
         plan.check_ranges()?;
         Ok(plan)
     }
@@ -255,7 +263,12 @@ impl Plan {
         self.local.iter().map(|c| c.from.len()).sum::<usize>() * element_size
     }
 
-    /// The messages and bytes that building the plan took at this rank.
+    /// Says what building took.
+    pub(crate) fn built_at(self, cost: BuildCost) -> Self {
+        Plan { cost, ..self }
+    }
+
+    /// The messages and bytes that building the plan took at this rank, the checks included where they are on.
     pub fn build_cost(&self) -> BuildCost {
         self.cost
     }

@@ -20,8 +20,11 @@ impl Plan {
     /// # Errors
     /// At every rank, if at any one; it names the region and the ranks.
     pub fn verify(&self, communicator: &Communicator) -> Result<()> {
-        let mut rounds = Rounds::new(communicator)?;
-        let alone = self.verify_alone(&rounds);
+        self.check_with(&mut Rounds::new(communicator)?)
+    }
+
+    pub(crate) fn check_with(&self, rounds: &mut Rounds) -> Result<()> {
+        let alone = self.verify_alone(rounds);
         rounds.agree("verify", alone)?;
         let sent = self.sends().iter().map(|t| (t.peer, describe(t))).collect();
         let received = rounds.exchange(sent)?;

@@ -1,9 +1,9 @@
 //! What building costs a rank does not grow with the number of ranks.
 
-use parhelion::array::IndexSpace;
+use parhelion::array::{Decomposition, IndexSpace};
 use parhelion::halo::{BuildCost, Patches};
 
-use crate::model::on_threads;
+use crate::model::{on_threads, on_threads_with};
 
 /// The largest of each count over the ranks.
 fn largest(costs: &[BuildCost]) -> BuildCost {
@@ -98,4 +98,23 @@ fn publications_far_apart() {
         assert!(cost.bytes_sent <= 2048 + 512 * ranks.log2() as usize, "{cost:?}");
         assert_eq!(cost.collectives, costs[0].collectives);
     }
+}
+
+/// The plan of a decomposition of one block per rank, with 26 neighbours each.
+fn decomposition(ranks: [usize; 3], checks: bool) -> BuildCost {
+    let costs = on_threads_with(ranks.iter().product(), checks, |world| {
+        let grid = Decomposition::new(ranks.map(|n| 4 * n), &world)?.grid(ranks);
+        Ok(grid.halo(1).periodic([true; 3]).edges_and_corners(true).plan()?.build_cost())
+    });
+    largest(&costs)
+}
+
+#[test]
+fn decompositions_need_no_messages_and_checking_them_one_per_neighbour() {
+    let grids = [[4, 4, 1], [4, 4, 4], [16, 4, 4]];
+    assert_eq!(grids.map(|grid| decomposition(grid, false)), [BuildCost::default(); 3]);
+    let grids = [[4, 4, 3], [4, 4, 4], [16, 4, 4]];
+    let [few, more, many] = grids.map(|grid| decomposition(grid, true));
+    assert_eq!([few.messages_sent, few.messages_received], [26; 2]);
+    assert_eq!([more, many], [few; 2]);
 }

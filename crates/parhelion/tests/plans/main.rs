@@ -4,3 +4,4 @@ mod cost;
 mod faults;
 mod model;
 mod publications;
+mod structured;

@@ -7,9 +7,17 @@ use parhelion::{BackendKind, Communicator, Config, Error, Layout, launch};
 
 /// Runs `f` at every one of `ranks` threads; with checks, so that every plan is verified.
 pub(crate) fn on_threads<R: Send>(ranks: usize, f: impl Fn(Communicator) -> Result<R, Error> + Sync) -> Vec<R> {
-    let config =
-        Config::default().backend(BackendKind::Local).ranks(ranks).timeout(Duration::from_secs(60)).checks(true);
-    launch(&config, f).unwrap()
+    on_threads_with(ranks, true, f)
+}
+
+/// With checks or without.
+pub(crate) fn on_threads_with<R: Send>(
+    ranks: usize,
+    checks: bool,
+    f: impl Fn(Communicator) -> Result<R, Error> + Sync,
+) -> Vec<R> {
+    let config = Config::default().backend(BackendKind::Local).ranks(ranks).timeout(Duration::from_secs(60));
+    launch(&config.checks(checks), f).unwrap()
 }
 
 /// The buffers of one rank's patches.

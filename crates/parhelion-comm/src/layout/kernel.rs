@@ -37,9 +37,40 @@ unsafe fn fixed<const B: usize>(src: *const u8, from: usize, dst: *mut u8, to: u
     let (mut src, mut dst) = (src, dst);
     for _ in 0..count {
         // SAFETY: the caller's promise.
-        unsafe { src.copy_to_nonoverlapping(dst, B) };
+        unsafe { ascending::<B>(src, dst) };
         // The last step may leave the buffers; nothing is read or written there.
         (src, dst) = (src.wrapping_add(from), dst.wrapping_add(to));
+    }
+}
+
+/// Copies `B` bytes in moves of ascending addresses: stores that go backwards over a line's end cost half as much again.
+///
+/// # Safety
+/// `src` is readable and `dst` writable for `B` bytes, and they do not overlap.
+#[inline(always)]
+unsafe fn ascending<const B: usize>(src: *const u8, dst: *mut u8) {
+    let mut at = 0;
+    // SAFETY: `at` and the move's length stay within `B`.
+    unsafe {
+        while at + 16 <= B {
+            src.add(at).copy_to_nonoverlapping(dst.add(at), 16);
+            at += 16;
+        }
+        if B & 8 > 0 {
+            src.add(at).copy_to_nonoverlapping(dst.add(at), 8);
+            at += 8;
+        }
+        if B & 4 > 0 {
+            src.add(at).copy_to_nonoverlapping(dst.add(at), 4);
+            at += 4;
+        }
+        if B & 2 > 0 {
+            src.add(at).copy_to_nonoverlapping(dst.add(at), 2);
+            at += 2;
+        }
+        if B & 1 > 0 {
+            src.add(at).copy_to_nonoverlapping(dst.add(at), 1);
+        }
     }
 }
 

@@ -52,6 +52,10 @@ impl Communicator {
         &*self.transport
     }
 
+    pub(crate) fn shared_transport(&self) -> Arc<dyn Transport> {
+        self.transport.clone()
+    }
+
     pub(crate) fn traces(&self) -> bool {
         self.trace
     }

@@ -29,6 +29,7 @@
 //! - [`memory`], [`signals`]: storage that ranks of one node can read directly, and words that say when.
 //! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
+//! - [`message_set`]: fixed sets of messages, carried out again and again.
 //! - [`conformance`]: the suite that every backend passes.
 //! - `backend`: the contract of a backend, and the backends.
 
@@ -41,6 +42,7 @@ pub mod element;
 pub mod error;
 pub mod layout;
 pub mod memory;
+pub mod message_set;
 pub mod op;
 pub mod request;
 pub mod run;
@@ -57,6 +59,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
 pub use layout::Layout;
 pub use memory::{Memory, PeerMemory};
+pub use message_set::{MessageSet, Method};
 pub use num_complex::Complex;
 pub use op::{Kernel, Op, Reduction};
 pub use request::{Request, wait_all, wait_any};

@@ -21,12 +21,17 @@
 
 pub(crate) mod arena;
 pub(crate) mod block;
+pub(crate) mod generic;
 pub(crate) mod local;
 pub(crate) mod mpi;
+pub(crate) mod prepared;
 pub(crate) mod signature;
 pub(crate) mod words;
 
 use std::any::Any as StdAny;
+use std::sync::Arc;
+
+use prepared::{Order, Prepared, Private};
 
 use self::block::{Block, Reach};
 use self::words::Posts;
@@ -119,6 +124,12 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// `words` words of this rank, and those of each of `peers` (distinct, not this rank). Collective over this rank and
     /// `peers`, which have as many words.
     fn signals(&self, peers: &[usize], words: usize) -> Result<Posts>;
+
+    /// What the message sets of this communicator share at this rank.
+    fn private(&self) -> &Private;
+    /// Prepares a set of messages on this communicator, which nobody else uses. Collective. The ranks have agreed on the
+    /// order: every message has one length at both ends.
+    fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>>;
 
     /// A communicator with the same ranks. Collective.
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>>;

@@ -36,6 +36,7 @@ mod requests;
 mod runner;
 mod sample;
 mod scopes;
+mod sets;
 mod threads;
 mod varying;
 mod watchdog;
@@ -126,6 +127,7 @@ pub fn all() -> Vec<Case> {
         probes::CASES,
         requests::CASES,
         scopes::CASES,
+        sets::CASES,
         movement::CASES,
         varying::CASES,
         operators::CASES,

@@ -10,6 +10,7 @@ use super::signals::Handover;
 use super::transport::Local;
 use super::wait::{Wait, Waiting};
 use super::world::World;
+use crate::backend::prepared::Private;
 use crate::backend::{Collective, CollectiveKind, Counts, Transport};
 use crate::element::ElementType;
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub(super) struct Group {
     /// Signal words on their way between members.
     pub(super) handover: Handover,
     nursery: Mutex<Nursery>,
+    /// What the message sets of each member share.
+    pub(super) private: Vec<Private>,
 }
 
 /// Communicators that some members have and others still come for.
@@ -66,6 +69,7 @@ impl Group {
             started: ranks.iter().map(|_| AtomicU64::new(0)).collect(),
             handover: Handover::default(),
             nursery: Mutex::default(),
+            private: ranks.iter().map(|_| Private::default()).collect(),
             ranks,
         })
     }

@@ -15,6 +15,8 @@ use super::signals;
 use super::wait::{Stop, Wait, Waiting};
 use super::world::World;
 use crate::backend::block::{Block, Reach};
+use crate::backend::generic::Messages;
+use crate::backend::prepared::{Order, Prepared, Private};
 use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
@@ -286,6 +288,14 @@ impl Transport for Local {
 
     fn signals(&self, peers: &[usize], words: usize) -> Result<Posts> {
         signals::make(self, peers, words)
+    }
+
+    fn private(&self) -> &Private {
+        &self.group.private[self.rank]
+    }
+
+    fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(Messages::new(self, order)))
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

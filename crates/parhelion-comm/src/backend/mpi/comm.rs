@@ -14,6 +14,7 @@ use mpi_abi::{Comm as RawComm, Library};
 
 use super::failure;
 use super::runtime::{Chore, Runtime};
+use crate::backend::prepared::Private;
 use crate::config::Config;
 use crate::error::Result;
 
@@ -29,6 +30,8 @@ pub(super) struct Comm {
     pub(super) name: String,
     /// Counts the jobs on the shadow; equal at every rank, as collectives are called in one order.
     sequence: AtomicU64,
+    /// What its message sets share.
+    pub(super) private: Private,
 }
 
 impl Comm {
@@ -62,6 +65,7 @@ impl Comm {
             config,
             name: name.to_owned(),
             sequence: AtomicU64::new(0),
+            private: Private::default(),
         }))
     }
 

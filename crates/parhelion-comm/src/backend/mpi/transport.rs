@@ -20,6 +20,7 @@ use super::matched::Taken;
 use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
 use crate::backend::block::{Block, Reach};
+use crate::backend::prepared::{Order, Prepared, Private};
 use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config, ThreadLevel};
@@ -436,6 +437,14 @@ impl Transport for MpiTransport {
     fn signals(&self, peers: &[usize], words: usize) -> Result<Posts> {
         let _turn = self.runtime.enter("signals")?;
         super::attach::signals(&self.comm, peers, words)
+    }
+
+    fn private(&self) -> &Private {
+        &self.comm.private
+    }
+
+    fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(crate::backend::generic::Messages::new(self, order)))
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

@@ -1,0 +1,130 @@
+//! [`Prepared`] over the non-blocking messages of any backend: whatever the method, a message is a message.
+
+use std::sync::Arc;
+
+use super::prepared::{Leg, Order, Prepared, Stage, Staging, extent};
+use super::{Keep, Pending, SendMode, Transport};
+use crate::error::Result;
+use crate::status::{Source, TagSelector};
+
+/// A set of messages on a communicator of its own, or under a tag of its own.
+pub(crate) struct Messages {
+    transport: Arc<dyn Transport>,
+    tag: u32,
+    sends: Vec<Leg>,
+    recvs: Vec<Leg>,
+    outgoing: Arc<Staging>,
+    incoming: Arc<Staging>,
+    sent: Vec<Option<Box<dyn Pending>>>,
+    due: Vec<Option<Box<dyn Pending>>>,
+    /// Receives that `test` found complete.
+    arrived: Vec<usize>,
+}
+
+impl Messages {
+    pub(crate) fn new(transport: Arc<dyn Transport>, order: Order) -> Self {
+        Messages {
+            outgoing: Staging::new(extent(&order.sends)),
+            incoming: Staging::new(extent(&order.recvs)),
+            sent: order.sends.iter().map(|_| None).collect(),
+            due: order.recvs.iter().map(|_| None).collect(),
+            arrived: Vec::with_capacity(order.recvs.len()),
+            transport,
+            tag: order.tag,
+            sends: order.sends,
+            recvs: order.recvs,
+        }
+    }
+}
+
+impl Prepared for Messages {
+    fn stage(&self) -> Stage {
+        Stage(Some([self.outgoing.ptr(), self.incoming.ptr()]))
+    }
+
+    fn start_receives(&mut self) -> Result<()> {
+        for (leg, due) in self.recvs.iter().zip(&mut self.due) {
+            // SAFETY: inside the staging memory, which lives until the receive is over; peers and lengths are agreed.
+            let pending = unsafe {
+                let at = self.incoming.ptr().add(leg.offset);
+                self.transport.irecv(at, leg.bytes, Source::Rank(leg.peer), TagSelector::Tag(self.tag))?
+            };
+            *due = Some(pending);
+        }
+        Ok(())
+    }
+
+    fn start_send(&mut self, send: usize) -> Result<()> {
+        let leg = &self.sends[send];
+        // SAFETY: inside the staging memory, which lives until the send is over and is not written before.
+        let pending = unsafe {
+            let at = self.outgoing.ptr().add(leg.offset);
+            self.transport.isend(at, leg.bytes, leg.peer, self.tag, SendMode::Standard)?
+        };
+        self.sent[send] = Some(pending);
+        Ok(())
+    }
+
+    fn next_receive(&mut self) -> Result<Option<usize>> {
+        if let Some(i) = self.arrived.pop() {
+            return Ok(Some(i));
+        }
+        let (mut places, mut pending): (Vec<usize>, Vec<&mut dyn Pending>) = Default::default();
+        for (i, due) in self.due.iter_mut().enumerate() {
+            if let Some(due) = due {
+                places.push(i);
+                pending.push(&mut **due);
+            }
+        }
+        if pending.is_empty() {
+            return Ok(None);
+        }
+        let (index, result) = self.transport.wait_any(&mut pending)?;
+        let i = places[index];
+        self.due[i] = None;
+        result.map_err(|e| e.with_peer(self.recvs[i].peer))?;
+        Ok(Some(i))
+    }
+
+    fn test(&mut self) -> Result<bool> {
+        let mut done = true;
+        for i in 0..self.due.len() {
+            let Some(due) = &mut self.due[i] else { continue };
+            match due.test() {
+                Ok(Some(_)) => {
+                    self.due[i] = None;
+                    self.arrived.push(i);
+                }
+                Ok(None) => done = false,
+                Err(e) => return Err(e.with_peer(self.recvs[i].peer)),
+            }
+        }
+        for i in 0..self.sent.len() {
+            let Some(sent) = &mut self.sent[i] else { continue };
+            match sent.test() {
+                Ok(Some(_)) => self.sent[i] = None,
+                Ok(None) => done = false,
+                Err(e) => return Err(e.with_peer(self.sends[i].peer)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        for i in 0..self.sent.len() {
+            let Some(sent) = &mut self.sent[i] else { continue };
+            sent.wait().map_err(|e| e.with_peer(self.sends[i].peer))?;
+            self.sent[i] = None;
+        }
+        Ok(())
+    }
+
+    fn abandon(mut self: Box<Self>, keep: Keep) {
+        // One keep for all: the last operation to end lets go of it.
+        let keep = Arc::new(std::sync::Mutex::new(keep));
+        let memory = (self.outgoing.clone(), self.incoming.clone());
+        for pending in self.sent.drain(..).chain(self.due.drain(..)).flatten() {
+            pending.abandon(Box::new((memory.clone(), keep.clone())));
+        }
+    }
+}

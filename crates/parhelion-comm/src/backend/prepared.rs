@@ -1,0 +1,123 @@
+//! Message sets as a backend sees them: [`Order`], [`Prepared`].
+//!
+//! [`MessageSet`](crate::message_set::MessageSet) checks arguments, makes ranks agree, and keeps the state; what is here
+//! does the moving. A set goes through these calls, from one thread at a time:
+//!
+//! 1. `start_receives`, then `start_send` once for every send, in any order;
+//! 2. `next_receive` until it answers `None`, with `test` in between at will;
+//! 3. `complete`; then from the beginning again.
+//!
+//! After an error nothing but `abandon` is called. A set that was started is not dropped without it.
+
+use std::alloc::{Layout as MemoryLayout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+
+use super::Keep;
+use crate::communicator::Communicator;
+use crate::error::Result;
+use crate::layout::Layout;
+use crate::message_set::Method;
+
+/// One message of a set, to or from `peer`.
+#[derive(Debug, Clone)]
+pub(crate) struct Leg {
+    pub(crate) peer: usize,
+    pub(crate) bytes: usize,
+    /// Where it lies in this rank's staging memory of that direction, and in the peer's, of the other direction.
+    pub(crate) offset: usize,
+    pub(crate) remote_offset: usize,
+    /// Where it lies in the caller's memory, in bytes, if it is moved in place.
+    pub(crate) places: Vec<Layout>,
+}
+
+/// What is asked of a backend. Equal in method, tag and `most` at every rank.
+pub(crate) struct Order {
+    pub(crate) method: Method,
+    /// No other set of the communicator has it.
+    pub(crate) tag: u32,
+    pub(crate) sends: Vec<Leg>,
+    pub(crate) recvs: Vec<Leg>,
+    /// The most bytes that any rank sends or receives.
+    pub(crate) most: usize,
+    /// Whether messages should be moved in place, in this memory of the caller's.
+    pub(crate) memory: Option<InPlace>,
+}
+
+/// The caller's memory, valid as long as the set may use it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InPlace(pub(crate) *mut u8);
+
+// SAFETY: whoever makes a set in place vouches for the memory on whatever thread.
+unsafe impl Send for InPlace {}
+
+/// The memory that messages leave from and arrive in: for each direction, at the legs' offsets. `None`: it is in place.
+#[derive(Clone, Copy)]
+pub(crate) struct Stage(pub(crate) Option<[*mut u8; 2]>);
+
+/// A set of messages, ready to be carried out again and again.
+pub(crate) trait Prepared: Send {
+    /// Where the messages are; the same as long as this lives.
+    fn stage(&self) -> Stage;
+    /// Starts all receives.
+    fn start_receives(&mut self) -> Result<()>;
+    /// Starts a send.
+    fn start_send(&mut self, send: usize) -> Result<()>;
+    /// Waits for a receive that has not been given yet; `None` if there is none left.
+    fn next_receive(&mut self) -> Result<Option<usize>>;
+    /// Whether neither [`Prepared::next_receive`] nor [`Prepared::complete`] would wait. Makes progress.
+    fn test(&mut self) -> Result<bool>;
+    /// Waits until the memory of the sends may be reused.
+    fn complete(&mut self) -> Result<()>;
+    /// Nobody will complete it: what has been started goes on, and `keep` lives until nothing uses the memory.
+    fn abandon(self: Box<Self>, keep: Keep);
+}
+
+/// What the message sets of one communicator share at one rank: messages that meet no others, and their next tag.
+#[derive(Default)]
+pub(crate) struct Private {
+    pub(crate) communicator: Mutex<Option<Communicator>>,
+    pub(crate) next_tag: AtomicU32,
+}
+
+/// Zeroed memory for the messages of one direction. Its user hands out pointers and sees to it that uses do not collide.
+pub(crate) struct Staging {
+    memory: NonNull<u8>,
+    layout: MemoryLayout,
+}
+
+// SAFETY: plain memory; a shared reference only gives the pointer.
+unsafe impl Send for Staging {}
+// SAFETY: as above.
+unsafe impl Sync for Staging {}
+
+impl Staging {
+    /// Each message begins at a multiple of this: a cache line.
+    pub(crate) const ALIGN: usize = 64;
+
+    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+        // Pages of its own for what is moved by pages.
+        let align = if bytes < 4096 { Self::ALIGN } else { 4096 };
+        let layout = MemoryLayout::from_size_align(bytes.max(1), align).expect("less than half of the address space");
+        // SAFETY: the layout is not empty.
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        Arc::new(Staging { memory, layout })
+    }
+
+    pub(crate) fn ptr(&self) -> *mut u8 {
+        self.memory.as_ptr()
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout.
+        unsafe { dealloc(self.memory.as_ptr(), self.layout) };
+    }
+}
+
+/// The bytes of a staging memory that holds `legs`.
+pub(crate) fn extent(legs: &[Leg]) -> usize {
+    legs.last().map_or(0, |leg| leg.offset + leg.bytes)
+}

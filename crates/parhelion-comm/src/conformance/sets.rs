@@ -1,0 +1,353 @@
+//! Sets of messages, by every method.
+
+use super::Case;
+use super::check::{Outcome, equal, eventually, refused, same};
+use super::sample::{mix, neighbours, pattern, seed};
+use crate::communicator::Communicator;
+use crate::error::{ErrorKind, Result};
+use crate::layout::Layout;
+use crate::message_set::{MessageSet, Method};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("sets: a ring by every method, with every length", ring),
+    Case::new("sets: any graph of peers, ranks without any among them", any_graph),
+    Case::new("sets: a set without messages", empty),
+    Case::new("sets: messages to oneself", to_oneself),
+    Case::new("sets: rounds do not mix, whoever is late", rounds),
+    Case::new("sets: several in flight, finished in another order on each rank", several),
+    Case::new("sets: their messages meet no others", apart),
+    Case::new("sets: test loops until all is there", tested),
+    Case::new("sets: layouts of the caller's memory", in_place),
+    Case::new("sets: columns and lists exchanged within one memory", in_place_columns),
+    Case::new("sets: other lengths at both ends are an error at every rank", other_lengths).ranks(2),
+    Case::new("sets: messages that one end does not list are an error at every rank", unlisted)
+        .ranks(2)
+        .needs(super::Needs::Checks),
+    Case::new("sets: other methods are an error at every rank", other_methods).ranks(2),
+    Case::new("sets: arguments that cannot be are errors at every rank", bad_arguments),
+    Case::new("sets: dropped while in flight, what was sent still arrives", dropped_in_flight),
+    Case::new("sets: made and dropped again and again", many_made),
+];
+
+/// The messages of every rank to every other: their lengths, the same wherever they are worked out.
+type Graph = fn(size: usize, from: usize, to: usize) -> Option<usize>;
+
+fn make(c: &Communicator, method: Method, graph: Graph) -> Result<MessageSet> {
+    let (me, size) = (c.rank(), c.size());
+    let sends: Vec<_> = (0..size).filter_map(|to| Some((to, graph(size, me, to)?))).collect();
+    let recvs: Vec<_> = (0..size).filter_map(|from| Some((from, graph(size, from, me)?))).collect();
+    c.message_set(method, &sends, &recvs)
+}
+
+fn content(from: usize, to: usize, round: usize, bytes: usize) -> Vec<u8> {
+    pattern(seed(&[from, to, round, bytes]), bytes)
+}
+
+fn fill(c: &Communicator, set: &mut MessageSet, round: usize) {
+    for (i, (to, bytes)) in set.sends().collect::<Vec<_>>().into_iter().enumerate() {
+        set.send_part(i).copy_from_slice(&content(c.rank(), to, round, bytes));
+    }
+}
+
+/// Finishes `set` and looks at every byte.
+fn finish(c: &Communicator, set: &mut MessageSet, round: usize) -> Outcome {
+    let expected: Vec<_> = set.recvs().map(|(from, bytes)| content(from, c.rank(), round, bytes)).collect();
+    let mut seen = vec![0; expected.len()];
+    let mut outcome = Ok(());
+    set.finish(|i, bytes| {
+        seen[i] += 1;
+        let right = same(format_args!("message {i} of round {round}"), bytes, &expected[i]);
+        outcome = std::mem::replace(&mut outcome, Ok(())).and(right);
+    })?;
+    outcome?;
+    equal("how often each was given", seen, vec![1; expected.len()])?;
+    for (i, expected) in expected.iter().enumerate() {
+        same(format_args!("message {i}, read again"), set.recv_part(i), expected)?;
+    }
+    Ok(())
+}
+
+fn go(c: &Communicator, set: &mut MessageSet, rounds: usize) -> Outcome {
+    for round in 0..rounds {
+        fill(c, set, round);
+        set.start()?;
+        finish(c, set, round)?;
+    }
+    Ok(())
+}
+
+fn ring(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        for bytes in [0, 1, 8, 63, 64, 65, 1000, 4096, 8193, 70_000, 1_000_003] {
+            let (next, last) = neighbours(c);
+            let (other, one) = ((next, bytes), (last, bytes));
+            let both = if next == last { vec![one] } else { vec![one.min(other), one.max(other)] };
+            let mut set = c.message_set(method, &both, &both)?;
+            go(c, &mut set, 3)?;
+        }
+    }
+    Ok(())
+}
+
+fn any_graph(c: &Communicator) -> Outcome {
+    // About a third of all pairs; rank 1 sends to nobody, rank 2 hears from nobody, rank 3 does neither.
+    let graph: Graph = |_, from, to| {
+        let dice = mix(&mut seed(&[from, to, 99]));
+        (from != 1 && from != 3 && to != 2 && to != 3 && from != to && dice % 3 > 0).then_some((dice % 5000) as usize)
+    };
+    for method in Method::ALL {
+        go(c, &mut make(c, method, graph)?, 4)?;
+    }
+    Ok(())
+}
+
+fn empty(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        go(c, &mut make(c, method, |_, _, _| None)?, 3)?;
+        // Only the last rank hears from the first.
+        go(c, &mut make(c, method, |size, from, to| (from == 0 && to == size - 1).then_some(5))?, 3)?;
+    }
+    Ok(())
+}
+
+fn to_oneself(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        go(c, &mut make(c, method, |_, from, to| (from == to).then_some(100 + from))?, 3)?;
+        go(c, &mut make(c, method, |size, from, to| (from == to || (from + 1) % size == to).then_some(20_000))?, 3)?;
+    }
+    Ok(())
+}
+
+fn all_pairs(_: usize, from: usize, to: usize) -> Option<usize> {
+    (from != to).then_some(1000 * from + 10 * to)
+}
+
+fn rounds(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut set = make(c, method, all_pairs)?;
+        for round in 0..30 {
+            if round % 10 == c.rank() {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            fill(c, &mut set, round);
+            set.start_receives()?;
+            // The sends in another order each time.
+            let sends = set.sends().len();
+            for i in 0..sends {
+                set.start_send((i + round) % sends)?;
+            }
+            finish(c, &mut set, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn several(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut sets = (0..4).map(|_| make(c, method, all_pairs)).collect::<Result<Vec<_>>>()?;
+        for round in 0..5 {
+            for (k, set) in sets.iter_mut().enumerate() {
+                fill(c, set, 10 * round + k);
+                set.start()?;
+            }
+            let n = sets.len();
+            for k in (0..n).map(|k| (k + c.rank()) % n) {
+                finish(c, &mut sets[k], 10 * round + k)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn apart(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        // A receive of anything from anybody, and a message with the tag 0.
+        let (next, last) = neighbours(c);
+        let anything = c.irecv(vec![0u8; 9], crate::Any, crate::Any)?;
+        let mut set = make(c, method, all_pairs)?;
+        fill(c, &mut set, 1);
+        set.start()?;
+        let sent = c.isend(vec![7u8; 9], next, 0)?;
+        let (got, status) = anything.wait_status()?;
+        equal("what came", (got, status.source), (vec![7; 9], last))?;
+        sent.wait()?;
+        finish(c, &mut set, 1)?;
+    }
+    Ok(())
+}
+
+fn tested(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut set = make(c, method, |_, from, to| (from != to).then_some(50_000 * (to % 2) + 8))?;
+        for round in 0..4 {
+            equal("an idle set", set.test()?, true)?;
+            fill(c, &mut set, round);
+            set.start()?;
+            eventually(format_args!("{method}, round {round}"), || set.test())?;
+            equal("tested again", set.test()?, true)?;
+            finish(c, &mut set, round)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that no message writes.
+const UNTOUCHED: u8 = 0xee;
+
+fn in_place(c: &Communicator) -> Outcome {
+    let (next, last) = neighbours(c);
+    for method in Method::ALL {
+        // A plane, a row and a list of a 6 x 7 x 8 array of 3-byte cells; received in a box of the same shape elsewhere.
+        let sent = vec![
+            Layout::subarray(&[6, 7, 8], &[0, 1, 1], &[6, 5, 1]).scaled(3),
+            Layout::subarray(&[6, 7, 8], &[2, 3, 0], &[1, 1, 8]).scaled(3),
+            Layout::indices([300, 17, 18, 5]),
+        ];
+        let half = 6 * 7 * 8 * 3;
+        let received: Vec<_> = vec![
+            Layout::subarray(&[6, 7, 8], &[1, 0, 2], &[5, 6, 1]).scaled(3).shifted(half),
+            Layout::subarray(&[6, 7, 8], &[0, 0, 0], &[1, 1, 8]).scaled(3).shifted(half),
+            Layout::indices([1000, 999, 998, 997]).shifted(half),
+        ];
+        let mut memory = vec![UNTOUCHED; 2 * half + 3000];
+        // SAFETY: the memory outlives the set, which is finished before it is looked at; receives do not overlap.
+        let mut set = unsafe {
+            c.message_set_in_place(method, memory.as_mut_ptr(), &[(next, sent.clone())], &[(last, received.clone())])
+        }?;
+        for round in 0..3 {
+            let base = memory.as_mut_ptr();
+            let mine: Vec<u8> = pattern(seed(&[c.rank(), round]), half);
+            // SAFETY: the set is idle.
+            unsafe { std::slice::from_raw_parts_mut(base, half) }.copy_from_slice(&mine);
+            set.start()?;
+            let mut given = 0;
+            set.finish(|_, bytes| given += 1 + bytes.len())?;
+            equal("the calls, and their bytes", given, 1)?;
+            let theirs: Vec<u8> = pattern(seed(&[last, round]), half);
+            let mut expected = vec![UNTOUCHED; memory.len()];
+            expected[..half].copy_from_slice(&mine);
+            let cells = |layouts: &[Layout]| {
+                layouts
+                    .iter()
+                    .flat_map(|l| l.iter_runs().flat_map(|(s, n)| s..s + n).collect::<Vec<_>>())
+                    .collect::<Vec<_>>()
+            };
+            for (from, to) in cells(&sent).into_iter().zip(cells(&received)) {
+                expected[to] = theirs[from];
+            }
+            same(format_args!("the memory, {method}"), &memory, &expected)?;
+        }
+    }
+    Ok(())
+}
+
+fn in_place_columns(c: &Communicator) -> Outcome {
+    const N: usize = 40;
+    let (next, last) = neighbours(c);
+    let column = |j: usize| vec![Layout::subarray(&[N, N], &[1, j], &[N - 2, 1]).scaled(8)];
+    for method in Method::ALL {
+        let mut memory = vec![0u64; N * N];
+        let base = memory.as_mut_ptr().cast::<u8>();
+        // SAFETY: the memory outlives the set, which is finished before it is looked at; columns do not overlap.
+        let mut set = unsafe { c.message_set_in_place(method, base, &[(next, column(N - 2))], &[(last, column(0))]) }?;
+        for round in 0..20 {
+            let value = |rank: usize| (rank * 1000 + round) as u64;
+            (0..N).for_each(|i| memory[i * N + N - 2] = value(c.rank()));
+            set.start()?;
+            set.finish(|_, _| {})?;
+            let halo: Vec<u64> = (1..N - 1).map(|i| memory[i * N]).collect();
+            equal(format_args!("{method}, round {round}"), halo, vec![value(last); N - 2])?;
+        }
+    }
+    Ok(())
+}
+
+#[track_caller]
+fn fails(what: &str, expected: &str, result: Result<MessageSet>, is: impl Fn(&ErrorKind) -> bool) -> Outcome {
+    refused(what, result, expected, is).map(|_| ())
+}
+
+fn other_lengths(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let (me, size) = (c.rank(), c.size());
+        let sends: Vec<_> = if me == 0 { vec![(size - 1, 40)] } else { vec![] };
+        let recvs: Vec<_> = if me == size - 1 { vec![(0, 8)] } else { vec![] };
+        fails(
+            "a set",
+            "a mismatch",
+            c.message_set(method, &sends, &recvs),
+            |kind| matches!(kind, ErrorKind::Mismatch(text) if text.contains("sends 40 bytes") && text.contains("expects 8")),
+        )?;
+        go(c, &mut make(c, method, all_pairs)?, 1)?;
+    }
+    Ok(())
+}
+
+fn unlisted(c: &Communicator) -> Outcome {
+    let (me, size) = (c.rank(), c.size());
+    let mismatch =
+        |part: &'static str| move |kind: &ErrorKind| matches!(kind, ErrorKind::Mismatch(text) if text.contains(part));
+    let sends: Vec<_> = if me == 0 { vec![(size - 1, 40)] } else { vec![] };
+    let result = c.message_set(Method::PointToPoint, &sends, &[]);
+    fails("a send", "a mismatch", result, mismatch("does not list a message from it"))?;
+    let recvs: Vec<_> = if me == 0 { vec![(size - 1, 40)] } else { vec![] };
+    let result = c.message_set(Method::PointToPoint, &[], &recvs);
+    fails("a receive", "a mismatch", result, mismatch("does not list a message to it"))
+}
+
+fn other_methods(c: &Communicator) -> Outcome {
+    let method = if c.rank() == 0 { Method::Neighbor } else { Method::Push };
+    fails(
+        "a set",
+        "a mismatch",
+        c.message_set(method, &[], &[]),
+        |kind| matches!(kind, ErrorKind::Mismatch(text) if text.contains("neighbor") && text.contains("push")),
+    )
+}
+
+fn bad_arguments(c: &Communicator) -> Outcome {
+    let size = c.size();
+    let any = |kind: &ErrorKind| {
+        matches!(kind, ErrorKind::InvalidRank { .. } | ErrorKind::InvalidArgument(_) | ErrorKind::Mismatch(_))
+    };
+    let only = |parts: &[(usize, usize)]| if c.rank() == 0 { parts.to_vec() } else { vec![] };
+    for sends in [only(&[(size, 1)]), only(&[(0, 1), (0, 1)]), only(&[(0, usize::MAX)])] {
+        fails("a set", "an invalid argument or a mismatch", c.message_set(Method::PointToPoint, &sends, &[]), any)?;
+    }
+    c.barrier()?;
+    Ok(())
+}
+
+fn dropped_in_flight(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut set = make(c, method, all_pairs)?;
+        fill(c, &mut set, 3);
+        set.start()?;
+        if c.rank() % 2 == 0 {
+            drop(set);
+        } else {
+            finish(c, &mut set, 3)?;
+        }
+        c.barrier()?;
+        go(c, &mut make(c, method, all_pairs)?, 2)?;
+    }
+    Ok(())
+}
+
+fn many_made(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut kept = Vec::new();
+        for k in 0..40 {
+            let mut set = make(c, method, |_, from, to| (from != to).then_some(16))?;
+            go(c, &mut set, 1)?;
+            // Some live on for a while, not the same ones at each rank.
+            if (k + c.rank()) % 5 == 0 {
+                kept.push(set);
+            }
+            if kept.len() > 3 {
+                kept.remove(0);
+            }
+        }
+    }
+    Ok(())
+}

@@ -92,25 +92,15 @@ impl<const D: usize> Frame<D> {
         Some(at)
     }
 
-    /// The offset of `len` cells along the last axis, all of them in the space.
+    /// The offset of `len` cells along the last axis, `None` unless all of them are in the space.
     #[inline]
-    pub(super) fn row(&self, index: [i64; D], len: usize) -> usize {
-        let start = self.space.start();
-        let mut at = 0;
-        let mut inside = true;
-        for a in 0..D {
-            let along = index[a].wrapping_sub(start[a]) as u64 as usize;
-            inside &= along < self.shape[a];
-            at = usize::wrapping_add(at, along.wrapping_mul(self.strides[a]));
+    pub(super) fn row(&self, index: [i64; D], len: usize) -> Option<usize> {
+        if len == 0 {
+            return Some(0);
         }
-        let along = index[D - 1].wrapping_sub(start[D - 1]) as u64 as usize;
-        if !inside || len > self.shape[D - 1].wrapping_sub(along) {
-            if len == 0 {
-                return 0;
-            }
-            not_a_row(&index, len, &self.space);
-        }
-        at
+        let last = self.shape[D - 1].checked_sub(len)?;
+        let along = index[D - 1].wrapping_sub(self.space.start()[D - 1]) as u64 as usize;
+        self.offset(index).filter(|_| along <= last)
     }
 
     pub(super) fn is_contiguous(&self) -> bool {
@@ -156,8 +146,8 @@ pub(super) fn check_len<const D: usize>(len: usize, parent: &IndexSpace<D>) {
 
 #[cold]
 #[inline(never)]
-fn not_a_row<const D: usize>(index: &[i64; D], len: usize, space: &IndexSpace<D>) -> ! {
-    if len == 1 || !space.contains(*index) {
+pub(super) fn no_row<const D: usize>(index: &[i64; D], len: usize, space: &IndexSpace<D>) -> ! {
+    if !space.contains(*index) {
         not_inside(index, space);
     }
     panic!("{len} cells from {index:?} along the last axis are not all in {space}")

@@ -124,12 +124,17 @@ impl<'a, T, const D: usize> View<'a, T, D> {
     /// `len` cells from `index` on along the last axis.
     ///
     /// # Panics
-    /// If not all of them are in the view.
+    /// If not all of them are in the view; see [`get_row`](Self::get_row).
     #[inline]
     pub fn row(&self, index: [i64; D], len: usize) -> &'a [T] {
-        let at = self.frame.row(index, len);
-        // SAFETY: `row` has checked that these are cells of the view, which lie one after the other.
-        unsafe { std::slice::from_raw_parts(self.first.add(at), len) }
+        self.get_row(index, len).unwrap_or_else(|| frame::no_row(&index, len, &self.space()))
+    }
+
+    /// `len` cells from `index` on along the last axis, or `None` unless all of them are in the view.
+    #[inline]
+    pub fn get_row(&self, index: [i64; D], len: usize) -> Option<&'a [T]> {
+        // SAFETY: these are cells of the view, which lie one after the other.
+        self.frame.row(index, len).map(|at| unsafe { std::slice::from_raw_parts(self.first.add(at), len) })
     }
 
     /// Every row: its first index and its cells, in memory order.

@@ -125,8 +125,8 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
     /// If not all of them are in the view.
     #[inline]
     pub fn row_mut(&mut self, index: [i64; D], len: usize) -> &mut [T] {
-        let at = self.frame.row(index, len);
-        // SAFETY: `row` has checked that these are cells of the view, which lie one after the other.
+        let Some(at) = self.frame.row(index, len) else { frame::no_row(&index, len, &self.space()) };
+        // SAFETY: these are cells of the view, which lie one after the other.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(at), len) }
     }
 
@@ -138,9 +138,8 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
     /// Every row, for as long as the view lives.
     pub fn into_rows(self) -> impl Iterator<Item = ([i64; D], &'a mut [T])> + use<'a, T, D> {
         self.space().rows().map(move |(index, len)| {
-            let at = self.frame.row(index, len);
-            // SAFETY: `row` has checked that these are cells of the view, no two rows share a cell, and the view
-            // has been given up for them.
+            let at = self.frame.row(index, len).expect("a row of the space is inside it");
+            // SAFETY: these are cells of the view, no two rows share a cell, and the view has been given up for them.
             (index, unsafe { std::slice::from_raw_parts_mut(self.first.add(at), len) })
         })
     }

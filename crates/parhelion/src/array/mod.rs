@@ -3,7 +3,8 @@
 //! An *index space* is an n-dimensional box of signed global indices, half-open, in C order; it can be empty. All
 //! geometry lives there: intersections, halos, faces, splits. A *distribution* is a rule from the indices of one axis to
 //! the parts it is cut into. A *decomposition* is an index space over a process grid: a distribution per axis, halo
-//! widths and periodicity; it knows what every rank owns, and whose cells every halo copies.
+//! widths and periodicity; it knows what every rank owns, and whose cells every halo copies. A *view* is an index space
+//! inside a parent index space over a buffer: it reads, or writes, exactly its own cells.
 //!
 //! ```
 //! use parhelion::array::IndexSpace;

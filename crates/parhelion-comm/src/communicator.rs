@@ -92,6 +92,11 @@ impl Communicator {
         self.transport.name()
     }
 
+    /// Whether `other` is this very communicator, seen from the same rank: a clone, not a duplicate.
+    pub fn is_same(&self, other: &Communicator) -> bool {
+        Arc::ptr_eq(&self.transport, &other.transport)
+    }
+
     /// The settings of the run.
     pub fn config(&self) -> &Config {
         self.transport.config()

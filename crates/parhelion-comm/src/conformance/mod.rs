@@ -46,7 +46,7 @@ use crate::config::{BackendKind, ThreadLevel};
 
 pub use check::{Halt, Outcome};
 pub use report::{Report, Unmet};
-pub use runner::{Selection, run};
+pub use runner::{Selection, run, run_suite};
 pub use watchdog::Watchdog;
 
 /// One thing that every backend does.
@@ -79,11 +79,14 @@ pub enum Needs {
 }
 
 impl Case {
-    const fn new(name: &'static str, run: fn(&Communicator) -> Outcome) -> Self {
+    /// A case that works with any number of ranks and needs nothing besides them.
+    pub const fn new(name: &'static str, run: fn(&Communicator) -> Outcome) -> Self {
         Case { name, min_ranks: 1, needs: Needs::Nothing, run }
     }
 
-    const fn ranks(self, min_ranks: usize) -> Self {
+    /// The case, which means something with `min_ranks` or more.
+    #[must_use]
+    pub const fn ranks(self, min_ranks: usize) -> Self {
         Case { min_ranks, ..self }
     }
 

@@ -29,10 +29,15 @@ impl Selection {
 
     /// The cases it selects, in order.
     pub fn cases(&self) -> Vec<Case> {
+        self.of(all())
+    }
+
+    /// Those of `cases`, a suite of the caller's own, that it selects, in order.
+    pub fn of(&self, cases: Vec<Case>) -> Vec<Case> {
         let wanted = |case: &Case| {
             (self.large || case.needs != Needs::Large) && self.filter.as_ref().is_none_or(|f| case.name.contains(f))
         };
-        all().into_iter().filter(wanted).collect()
+        cases.into_iter().filter(wanted).collect()
     }
 }
 
@@ -42,9 +47,17 @@ impl Selection {
 /// # Errors
 /// The world itself does not work: a duplicate cannot be made, a peer is lost. What a case finds is in the report.
 pub fn run(world: &Communicator, selection: &Selection) -> Result<Report> {
+    run_suite(world, selection, all())
+}
+
+/// [`run`] for a suite of the caller's own: what is built on communicators is tested as they are.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_suite(world: &Communicator, selection: &Selection, suite: Vec<Case>) -> Result<Report> {
     let mut report = Report::default();
     let control = world.dup()?;
-    for case in selection.cases() {
+    for case in selection.of(suite) {
         if let Some(why) = case.obstacle(world) {
             report.skipped.push(Unmet { name: case.name, why });
             continue;

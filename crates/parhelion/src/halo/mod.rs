@@ -8,14 +8,35 @@
 //!   **transfer** ([`Transfer`]), which is one message; pieces between patches of one rank are **local copies**
 //!   ([`LocalCopy`]) and never become messages.
 
+mod adjoint;
+mod auto;
 mod cells;
+pub mod conformance;
+mod decomposed;
+mod exchange;
+mod fields;
+mod in_flight;
+mod in_place;
+mod leg;
 mod matching;
+mod packed;
 mod patches;
 mod plan;
+mod pool;
 mod rounds;
+mod scheme;
+mod shared;
 mod structured;
 mod verify;
 
+pub use adjoint::exchange_adjoint;
+pub use auto::{Decision, Timing};
 pub use cells::Cells;
+pub use exchange::Exchange;
+pub use fields::Fields;
+pub use in_flight::{InFlight, exchange, start_exchange};
+pub use leg::{Buffer, Field, Landing};
 pub use patches::{Patches, Publication, Request};
 pub use plan::{BuildCost, LocalCopy, Patch, Piece, Plan, Region, Transfer};
+pub(crate) use pool::Exchanges;
+pub use scheme::{Packing, Scheme, Settings};

@@ -16,6 +16,7 @@ use parhelion_comm::{Communicator, Error, ErrorKind, Result};
 
 use super::distribution::{AxisMap, Distribution};
 use super::index_space::IndexSpace;
+use crate::halo::Exchanges;
 pub use halo::HaloPiece;
 
 /// An index space over a process grid: a distribution per axis, halo widths per side, and periodicity.
@@ -65,6 +66,8 @@ struct Inner<const D: usize> {
     settings: Settings<D>,
     /// The grid and the maps, or what is wrong with the settings; found when first asked for.
     geometry: OnceLock<Result<Geometry<D>, String>>,
+    /// What its arrays share for their halo exchanges; made with the first.
+    exchanges: OnceLock<Arc<Exchanges>>,
 }
 
 #[derive(Clone)]
@@ -104,7 +107,7 @@ impl<const D: usize> Decomposition<D> {
             periodic: [false; D],
             edges_and_corners: false,
         };
-        let inner = Arc::new(Inner { settings, geometry: OnceLock::new() });
+        let inner = Arc::new(Inner { settings, geometry: OnceLock::new(), exchanges: OnceLock::new() });
         Ok(Decomposition { communicator: communicator.clone(), inner })
     }
 
@@ -335,8 +338,12 @@ impl<const D: usize> Decomposition<D> {
     fn set(mut self, change: impl FnOnce(&mut Settings<D>)) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         change(&mut inner.settings);
-        inner.geometry = OnceLock::new();
+        (inner.geometry, inner.exchanges) = (OnceLock::new(), OnceLock::new());
         self
+    }
+
+    pub(crate) fn exchanges_cell(&self) -> &OnceLock<Arc<Exchanges>> {
+        &self.inner.exchanges
     }
 
     fn resolve(&self) -> &Result<Geometry<D>, String> {

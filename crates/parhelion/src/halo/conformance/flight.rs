@@ -1,0 +1,151 @@
+//! Between start and finish: several in flight, given up, swapped, and what is refused.
+
+use parhelion_comm::Communicator;
+use parhelion_comm::conformance::{Case, Outcome};
+
+use super::check::{all_settings, array, ensure, filled};
+use crate::array::Decomposition;
+use crate::halo::start_exchange;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("flight: owned cells are readable while the halo travels", owned_in_flight),
+    Case::new("flight: two exchanges in flight together do not meet", two_in_flight),
+    Case::new("flight: ranks finish in orders of their own, as their tests come true", orders_of_their_own),
+    Case::new("flight: an exchange can be tested until it is done", tested),
+    Case::new("flight: a dropped exchange leaves neighbours and later exchanges in order", dropped),
+    Case::new("flight: arrays are swapped, dropped and made anew between exchanges", come_and_go),
+    Case::new("flight: a user's own messages with wildcards do not meet it", wildcards),
+];
+
+fn ring<const D: usize>(c: &Communicator, shape: [usize; D]) -> Result<Decomposition<D>, parhelion_comm::Error> {
+    Ok(Decomposition::new(shape, c)?.halo(1).periodic([true; D]))
+}
+
+fn owned_in_flight(c: &Communicator) -> Outcome {
+    let grid = ring(c, [12, 12])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let u = array::<f64, 2>(&grid, 5)?;
+        let owned: Vec<[i64; 2]> = grid.local_space(c.rank()).iter().collect();
+        let inflight = u.start_exchange()?;
+        let cells = inflight.owned();
+        for &index in &owned {
+            let want = super::check::value::<f64, 2>(index, 5);
+            ensure(cells[index].to_bits() == want.to_bits(), format_args!("{settings}: cell {index:?} in flight"))?;
+        }
+        filled(settings, &inflight.finish()?, 5)?;
+    }
+    Ok(())
+}
+
+fn two_in_flight(c: &Communicator) -> Outcome {
+    let grid = ring(c, [10, 14])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        for round in 0..3 {
+            let (u, v) = (array::<f64, 2>(&grid, round)?, array::<f64, 2>(&grid, round + 10)?);
+            let (u, v) = (u.start_exchange()?, v.start_exchange()?);
+            let w = start_exchange((array::<i16, 2>(&grid, round + 20)?, array::<f64, 2>(&grid, round + 30)?))?;
+            filled(format_args!("{settings}, first"), &u.finish()?, round)?;
+            let (w16, w64) = w.finish()?;
+            filled(format_args!("{settings}, third"), &w16, round + 20)?;
+            filled(format_args!("{settings}, fourth"), &w64, round + 30)?;
+            filled(format_args!("{settings}, second"), &v.finish()?, round + 10)?;
+        }
+    }
+    Ok(())
+}
+
+fn orders_of_their_own(c: &Communicator) -> Outcome {
+    let grid = ring(c, [10, 14])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        for round in 0..4 {
+            let mut flights = Vec::new();
+            for i in 0..3 {
+                flights.push((i, array::<u32, 2>(&grid, i)?.start_exchange()?));
+            }
+            flights.rotate_left((c.rank() + round) % 3);
+            while let Some((i, mut inflight)) = flights.pop() {
+                if inflight.test()? {
+                    filled(format_args!("{settings}, array {i}"), &inflight.finish()?, i)?;
+                } else {
+                    flights.insert(0, (i, inflight));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tested(c: &Communicator) -> Outcome {
+    let grid = ring(c, [16, 8])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let mut inflight = array::<f32, 2>(&grid, 1)?.start_exchange()?;
+        while !inflight.test()? {
+            std::thread::yield_now();
+        }
+        ensure(inflight.test()?, format_args!("{settings}: done, and then not"))?;
+        filled(settings, &inflight.finish()?, 1)?;
+    }
+    Ok(())
+}
+
+fn dropped(c: &Communicator) -> Outcome {
+    let grid = ring(c, [12, 9])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        for round in 0..4u64 {
+            let inflight = array::<f64, 2>(&grid, round)?.start_exchange()?;
+            // One rank gives up, in turn, or all do; the others get what they were to get.
+            if round == 3 || round as usize % c.size() == c.rank() {
+                drop(inflight);
+            } else {
+                filled(format_args!("{settings}, neighbour of a rank that gave up"), &inflight.finish()?, round)?;
+            }
+            let mut after = array::<f64, 2>(&grid, round + 10)?;
+            after.exchange()?;
+            filled(format_args!("{settings}, after one was given up"), &after, round + 10)?;
+        }
+    }
+    Ok(())
+}
+
+fn come_and_go(c: &Communicator) -> Outcome {
+    let grid = ring(c, [9, 11])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let (mut u, mut next) = (array::<f64, 2>(&grid, 0)?, array::<f64, 2>(&grid, 100)?);
+        for step in 1..30u64 {
+            u.exchange()?;
+            std::mem::swap(&mut u, &mut next);
+            if step % 3 == 0 {
+                u = array(&grid, step)?;
+                u.exchange()?;
+                filled(format_args!("{settings}, step {step}"), &u, step)?;
+            }
+            if step % 7 == 0 {
+                // Other arrays of other sizes take the places of dropped ones.
+                let _other = crate::array::DistArray::<u8, 1>::zeros(&ring(c, [1000 * (c.rank() + 1)])?)?;
+                next = array(&grid, step)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wildcards(c: &Communicator) -> Outcome {
+    let grid = ring(c, [12, 9])?;
+    let (next, last) = ((c.rank() + 1) % c.size(), (c.rank() + c.size() - 1) % c.size());
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let message = c.irecv(vec![0u64; 1000], parhelion_comm::Any, parhelion_comm::Any)?;
+        let inflight = array::<f64, 2>(&grid, 7)?.start_exchange()?;
+        let sent = c.isend(vec![c.rank() as u64], next, 3)?;
+        filled(settings, &inflight.finish()?, 7)?;
+        ensure(message.wait()? == [last as u64], format_args!("{settings}: the user's receive got something else"))?;
+        sent.wait()?;
+    }
+    Ok(())
+}

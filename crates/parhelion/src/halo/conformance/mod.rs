@@ -1,0 +1,16 @@
+//! The suite that every scheme passes on every backend, as functions of a communicator.
+//!
+//! [`suite`] lists the cases, for [`run_suite`](parhelion_comm::conformance::run_suite); the program
+//! `examples/halo_conformance.rs` runs them on whatever backend the environment names.
+
+mod adjoint;
+mod check;
+mod fill;
+mod flight;
+
+use parhelion_comm::conformance::Case;
+
+/// Every case, simple things first.
+pub fn suite() -> Vec<Case> {
+    [fill::CASES, flight::CASES, adjoint::CASES].concat()
+}

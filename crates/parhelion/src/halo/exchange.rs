@@ -1,0 +1,315 @@
+//! [`Exchange`]: plans and a scheme with all they need, started and finished again and again.
+
+use std::any::Any;
+
+use parhelion_comm::{BackendKind, Communicator, Error, ErrorKind, Result};
+
+use super::Plan;
+use super::in_place::InPlace;
+use super::leg::{Buffer, Field, Inner, Landing, first_buffers, inner, legs};
+use super::packed::Messages;
+use super::scheme::{Packing, Scheme, Settings};
+use super::shared::Shared;
+
+/// The plans of any number of fields and a scheme, with the requests, windows, staging memory and piece lists it needs:
+/// all made once, at [`Exchange::new`], so that carrying it out allocates nothing.
+///
+/// What all arrays stand on, without their types: buffers are addresses, and most users want
+/// [`DistArray::exchange`](crate::array::DistArray::exchange) or [`Patches`](super::Patches) instead.
+///
+/// It is idle, or started: [`start`](Exchange::start) in the first state leads to the second, [`finish`](Exchange::finish)
+/// or [`abandon`](Exchange::abandon) back; anything else is an error and changes nothing. All ranks start their exchanges
+/// of one communicator in one order.
+pub struct Exchange {
+    communicator: Communicator,
+    settings: Settings,
+    fields: Vec<Field>,
+    buffers: usize,
+    inner: Vec<Inner>,
+    carrier: Carrier,
+    state: State,
+}
+
+/// What keeps the memory of an abandoned exchange.
+pub(super) type Keep = Box<dyn Any + Send>;
+
+enum Carrier {
+    Messages(Messages),
+    InPlace(InPlace),
+    Shared(Shared),
+}
+
+enum State {
+    Idle,
+    Started,
+    /// Given up here, but not by its peers, who may still read what is kept, if anything is.
+    Abandoned(Option<Keep>),
+    /// It failed half-way; its peers may be anywhere.
+    Broken,
+}
+
+impl Exchange {
+    /// Makes all that `fields` need to be exchanged by `settings`. Collective over `communicator`, with the same element
+    /// types and settings on every rank; the plans are those of one call each. Its messages meet no others.
+    ///
+    /// # Errors
+    /// [`Scheme::Auto`], which names no scheme to carry out; plans of another communicator; ranks that disagree; what
+    /// the backend reports.
+    pub fn new(communicator: &Communicator, fields: Vec<Field>, settings: Settings) -> Result<Exchange> {
+        let invalid = |text: String| Err(Error::new("exchange", ErrorKind::InvalidArgument(text)));
+        for (i, field) in fields.iter().enumerate() {
+            let (rank, size) = (field.plan.rank(), field.plan.size());
+            if (rank, size) != (communicator.rank(), communicator.size()) {
+                return invalid(format!(
+                    "the plan of field {i} is for rank {rank} of {size}, the communicator is rank {} of {}",
+                    communicator.rank(),
+                    communicator.size()
+                ));
+            }
+        }
+        let (sends, recvs) = (legs(&fields, Plan::sends), legs(&fields, Plan::recvs));
+        let method = settings.scheme.method();
+        // What is combined cannot be received in place, and only MPI has datatypes.
+        let lands_in_place = !fields.iter().any(|f| f.plan.is_adjoint());
+        let in_place = communicator.backend() == BackendKind::Mpi && lands_in_place;
+        let carrier = match (settings.scheme, settings.packing) {
+            (Scheme::Auto, _) => return invalid("scheme auto names no scheme; measure first".to_owned()),
+            (Scheme::Shared, _) => Carrier::Shared(Shared::new(communicator, &fields, sends, recvs)?),
+            (Scheme::P2p | Scheme::Persistent | Scheme::Neighbor | Scheme::PersistentNeighbor, Packing::Datatype)
+                if in_place =>
+            {
+                Carrier::InPlace(InPlace::new(communicator, method, sends, recvs))
+            }
+            _ => Carrier::Messages(Messages::new(communicator, method, sends, recvs)?),
+        };
+        let (_, buffers) = first_buffers(&fields);
+        let inner = inner(&fields);
+        Ok(Exchange {
+            communicator: communicator.clone(),
+            settings,
+            fields,
+            buffers,
+            inner,
+            carrier,
+            state: State::Idle,
+        })
+    }
+}
+
+impl Exchange {
+    /// How it is carried out.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The fields it carries.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Buffers that [`start`](Exchange::start) takes: those of the first field by patch, then those of the second, ...
+    pub fn buffers(&self) -> usize {
+        self.buffers
+    }
+
+    /// Whether its messages are bound to the buffers of its last start, as derived datatypes are. The next start then has
+    /// the same buffers, or follows [`unbind`](Exchange::unbind).
+    pub fn is_bound(&self) -> bool {
+        matches!(&self.carrier, Carrier::InPlace(messages) if messages.is_bound())
+    }
+
+    /// Lets go of the buffers it is bound to, if any; the next start is then collective. All ranks do so, or none.
+    ///
+    /// # Errors
+    /// It is started, or has failed before; as [`finish`](Exchange::finish), if it was abandoned.
+    pub fn unbind(&mut self) -> Result<()> {
+        self.make_idle()?;
+        if let Carrier::InPlace(messages) = &mut self.carrier {
+            messages.unbind();
+        }
+        Ok(())
+    }
+
+    /// Whether it has been started and neither finished nor abandoned.
+    pub fn is_started(&self) -> bool {
+        matches!(self.state, State::Started)
+    }
+
+    /// Starts it: what the plans send is on its way, or open to be read, when this returns. Does not wait for peers, but
+    /// for the end of an exchange that was abandoned before, and to bind datatypes to the buffers the first time.
+    ///
+    /// # Errors
+    /// It is started already, or has failed before; what the backend reports. It is then [broken](Exchange::is_broken).
+    ///
+    /// # Safety
+    /// `buffers` are [`Exchange::buffers`] valid buffers of the lengths and element types of the fields, aligned, disjoint,
+    /// with their own tokens. Until it has been finished without error, they stay where they are and alive; what the plans
+    /// send is not written, what they receive is not used. If it is not finished: [`Exchange::abandon`].
+    pub unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
+        if !matches!(self.state, State::Idle) {
+            self.make_idle()?;
+        }
+        if buffers.len() != self.buffers {
+            return Err(self.error("start_exchange", format!("{} buffers instead of {}", buffers.len(), self.buffers)));
+        }
+        // Until the end of this call: an error on the way leaves it so.
+        self.state = State::Broken;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match &mut self.carrier {
+                Carrier::Messages(messages) => messages.start(buffers)?,
+                Carrier::InPlace(messages) => messages.start(buffers)?,
+                Carrier::Shared(shared) => shared.start(buffers)?,
+            }
+        }
+        self.state = State::Started;
+        Ok(())
+    }
+
+    /// Whether [`finish`](Exchange::finish) would not have to wait; makes progress. Does not block.
+    ///
+    /// # Errors
+    /// It is not started; what the backend reports.
+    ///
+    /// # Safety
+    /// As [`Exchange::start`], with the same buffers, whose received elements it may write.
+    pub unsafe fn test(&mut self, buffers: &[Buffer]) -> Result<bool> {
+        self.check_started("test", buffers)?;
+        // SAFETY: the caller's promise.
+        let tested = unsafe {
+            match &mut self.carrier {
+                Carrier::Messages(messages) => messages.test(),
+                Carrier::InPlace(messages) => messages.test(),
+                Carrier::Shared(shared) => shared.test(buffers, &self.inner),
+            }
+        };
+        if tested.is_err() {
+            self.state = State::Broken;
+        }
+        tested
+    }
+
+    /// Waits until all that this rank receives has landed and nobody reads its buffers any more.
+    ///
+    /// # Errors
+    /// It is not started; a lost peer, a timeout, a deadlock. The last three leave it [broken](Exchange::is_broken).
+    ///
+    /// # Safety
+    /// As [`Exchange::start`], with the same buffers. The kernels of `landing`, if any, are one per field, of its element type.
+    pub unsafe fn finish(&mut self, buffers: &[Buffer], landing: Landing<'_>) -> Result<()> {
+        self.check_started("finish", buffers)?;
+        if let Landing::Combine(kernels) = landing {
+            let fits = |(k, f): (&parhelion_comm::Kernel<'_>, &Field)| k.element() == f.element;
+            if kernels.len() != self.fields.len() || !kernels.iter().zip(&self.fields).all(fits) {
+                return Err(self.error("finish", "the kernels do not fit the fields' element types".to_owned()));
+            }
+        }
+        self.state = State::Broken;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match &mut self.carrier {
+                Carrier::Messages(messages) => messages.finish(buffers, &self.inner, landing)?,
+                Carrier::InPlace(messages) => messages.finish(buffers, &self.inner)?,
+                Carrier::Shared(shared) => shared.finish(buffers, &self.inner, landing)?,
+            }
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    /// Gives up an exchange that is started or broken, without waiting: nothing more lands here, peers get what they were
+    /// to get, and `keep`, which owns the buffers, lives until nobody reads them any more; where that cannot be known, for
+    /// ever. An exchange that was not broken can be started again, which first waits for the end of this one.
+    ///
+    /// Does nothing to an idle exchange.
+    pub fn abandon(&mut self, keep: Keep) {
+        self.state = match (std::mem::replace(&mut self.state, State::Broken), &mut self.carrier) {
+            (State::Idle, _) => State::Idle,
+            (State::Started, Carrier::Messages(_)) => State::Abandoned(None),
+            (State::Started, Carrier::Shared(shared)) => {
+                shared.abandon();
+                State::Abandoned(Some(keep))
+            }
+            (State::Started, Carrier::InPlace(_)) => State::Abandoned(Some(keep)),
+            (State::Abandoned(kept), _) => State::Abandoned(kept),
+            (State::Broken, Carrier::Messages(_)) => State::Broken,
+            (State::Broken, Carrier::InPlace(messages)) => {
+                messages.abandon(keep);
+                State::Broken
+            }
+            (State::Broken, Carrier::Shared(_)) => {
+                std::mem::forget(keep);
+                State::Broken
+            }
+        }
+    }
+
+    /// Whether it failed half-way. It cannot be used again; its buffers may still be read by peers: [`Exchange::abandon`].
+    pub fn is_broken(&self) -> bool {
+        matches!(self.state, State::Broken)
+    }
+
+    /// Ends what stands in the way of a start.
+    #[cold]
+    fn make_idle(&mut self) -> Result<()> {
+        match &self.state {
+            State::Idle => return Ok(()),
+            State::Started => return Err(self.error("start_exchange", "it is started already; finish it first".into())),
+            State::Broken => {
+                let text = "an exchange of these arrays failed before, so that its ranks are out of step; build the \
+                            decomposition or the plan anew on every rank";
+                return Err(self.error("start_exchange", text.into()));
+            }
+            State::Abandoned(_) => {}
+        }
+        match &mut self.carrier {
+            Carrier::Messages(messages) => messages.drain()?,
+            Carrier::InPlace(messages) => messages.drain()?,
+            Carrier::Shared(shared) => shared.drain()?,
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    #[inline]
+    fn check_started(&self, operation: &'static str, buffers: &[Buffer]) -> Result<()> {
+        if !self.is_started() {
+            return Err(self.error(operation, "it is not started".into()));
+        }
+        if buffers.len() != self.buffers {
+            return Err(self.error(operation, format!("{} buffers instead of {}", buffers.len(), self.buffers)));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn error(&self, operation: &'static str, text: String) -> Error {
+        let place = format!("exchange of {} field(s) by {}: ", self.fields.len(), self.settings);
+        Error::new(operation, ErrorKind::InvalidArgument(place + &text))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let State::Abandoned(kept) = &mut self.state else { return };
+        match (kept.take(), &mut self.carrier) {
+            (Some(keep), Carrier::InPlace(messages)) => messages.abandon(keep),
+            // A peer that has not come to its end may still read it, and nobody is left to look whether it has.
+            (keep, Carrier::Shared(shared)) if !shared.has_ended() => std::mem::forget(keep),
+            _ => {}
+        }
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match self.state {
+            State::Idle => "idle",
+            State::Started => "started",
+            State::Abandoned(_) => "abandoned",
+            State::Broken => "broken",
+        };
+        let fields = self.fields.len();
+        write!(f, "Exchange({fields} field(s), {}, {state}, {:?})", self.settings, self.communicator)
+    }
+}

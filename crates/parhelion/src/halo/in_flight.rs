@@ -1,0 +1,193 @@
+//! [`InFlight`]: the exchange between its start and its finish; and both in one call.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use parhelion_comm::Result;
+
+use super::fields::Fields;
+use super::leg::Landing;
+use super::pool::{Exchanges, Lease, Way};
+
+/// Arrays whose halo exchange has started and not finished.
+///
+/// It owns them: until [`finish`](InFlight::finish) gives them back, their halo cannot be read and their owned cells can be
+/// read but not written, or the program does not compile. So the neighbours can read the owned cells where they are, and the
+/// halo can be filled at any time.
+///
+/// Dropped, the exchange is given up: it does not wait, the neighbours get what they were to get, and the arrays are gone,
+/// their memory when nobody reads it any more. Forgotten ([`std::mem::forget`]), it leaks, and the neighbours may wait for
+/// this rank for ever; neither reads or frees what it must not.
+#[must_use = "an exchange that is dropped is given up, with its arrays; finish it"]
+pub struct InFlight<F: Fields> {
+    /// `Some` until it is finished or dropped.
+    flight: Option<Flight<F>>,
+}
+
+struct Flight<F> {
+    fields: F,
+    /// `None` if there is nothing to exchange: no fields.
+    lease: Option<Taken>,
+}
+
+impl<F: Fields> InFlight<F> {
+    /// The owned cells: a view of an array, a tuple or vector of views of several.
+    pub fn owned(&self) -> F::Owned<'_> {
+        self.flight().fields.owned_cells()
+    }
+
+    /// Whether [`finish`](InFlight::finish) would not have to wait. Does not block; makes progress, as far as the
+    /// library below does so when asked.
+    ///
+    /// # Errors
+    /// As [`finish`](InFlight::finish). It can still be finished, with that error, or dropped.
+    pub fn test(&mut self) -> Result<bool> {
+        let flight = self.flight.as_mut().expect("an exchange has its arrays until it is finished");
+        match &mut flight.lease {
+            // SAFETY: `start` took the arrays' buffers, and the arrays are here.
+            Some((_, lease)) => unsafe { lease.exchange.test(&lease.buffers) },
+            None => Ok(true),
+        }
+    }
+
+    /// Waits until the halo is filled and no neighbour reads the arrays any more, and gives them back.
+    ///
+    /// By some schemes the neighbours' halos are filled in their own `finish` (or [`test`](InFlight::test)), and this one
+    /// waits for it. So all ranks finish what they have in flight in one order, unless they test until it is done, and a
+    /// rank does not wait for something else that a neighbour does only after its `finish`.
+    ///
+    /// # Errors
+    /// A lost neighbour, a timeout, a deadlock. The arrays are then gone, and exchanges of their decomposition are refused.
+    pub fn finish(mut self) -> Result<F> {
+        let mut flight = self.flight.take().expect("an exchange has its arrays until it is finished");
+        let Some((home, mut lease)) = flight.lease.take() else { return Ok(flight.fields) };
+        // SAFETY: `start` took the arrays' buffers, and the arrays are here.
+        let result = unsafe { lease.exchange.finish(&lease.buffers, Landing::Replace) };
+        let kept = match result {
+            Ok(()) => Ok(flight.fields),
+            Err(error) => {
+                lease.exchange.abandon(Box::new(flight.fields));
+                Err(error)
+            }
+        };
+        home.put(lease);
+        kept
+    }
+
+    fn flight(&self) -> &Flight<F> {
+        self.flight.as_ref().expect("an exchange has its arrays until it is finished")
+    }
+}
+
+impl<F: Fields> Drop for InFlight<F> {
+    fn drop(&mut self) {
+        if let Some(Flight { fields, lease: Some((home, mut lease)) }) = self.flight.take() {
+            lease.exchange.abandon(Box::new(fields));
+            home.put(lease);
+        }
+    }
+}
+
+impl<F: Fields> std::fmt::Debug for InFlight<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let exchange = self.flight.as_ref().and_then(|flight| flight.lease.as_ref()).map(|(_, lease)| &lease.exchange);
+        f.debug_struct("InFlight").field("exchange", &exchange).finish_non_exhaustive()
+    }
+}
+
+/// Starts the exchange of `fields`, one array or several: their owned cells are on their way to the neighbours' halos, or
+/// open to be read by them, when this returns. Collective over the communicator of the arrays; does not wait for neighbours,
+/// except when the first of its kind sets up what later ones use, and after one that was dropped.
+///
+/// Any number may be in flight. All ranks start those of one communicator in one order; where one is started while others
+/// are in flight, the same others are so on every rank; and they are finished in one order, or
+/// [tested](InFlight::test) until they are done.
+///
+/// ```
+/// use parhelion::halo::start_exchange;
+/// use parhelion::prelude::*;
+///
+/// parhelion::run(|world| {
+///     let grid = Decomposition::new([12, 12], &world)?.halo(1).periodic([true, true]);
+///     let wide = Decomposition::new([12, 12], &world)?.halo(3);
+///     let density = DistArray::full(&grid, 1.0f64)?;
+///     let material = DistArray::full(&wide, 7u8)?;
+///     // One message for each neighbour carries both.
+///     let inflight = start_exchange((density, material))?;
+///     let (density, material) = inflight.owned();
+///     assert_eq!(density.shape(), material.shape());
+///     let (_density, _material) = inflight.finish()?;
+///     Ok(())
+/// })?;
+/// # Ok::<(), parhelion::Error>(())
+/// ```
+///
+/// # Errors
+/// Settings of a decomposition that do not fit; arrays of different communicators; ranks that disagree about the
+/// arrays; what the backend reports. The arrays are then gone.
+pub fn start_exchange<F: Fields>(mut fields: F) -> Result<InFlight<F>> {
+    let lease = match begin(&mut fields, Way::Forward) {
+        Ok(lease) => lease,
+        Err(Failed { error, lease }) => {
+            if let Some((home, mut lease)) = lease {
+                lease.exchange.abandon(Box::new(fields));
+                home.put(lease);
+            }
+            return Err(error);
+        }
+    };
+    Ok(InFlight { flight: Some(Flight { fields, lease }) })
+}
+
+/// Fills the halos of `fields`, one array or several: [`start_exchange`] and [`InFlight::finish`] in one call, with the
+/// same conditions. Blocks until the neighbours have done the same.
+///
+/// # Errors
+/// As those. The owned cells are as they were, the halo is anything.
+pub fn exchange<F: Fields>(fields: &mut F) -> Result<()> {
+    carry_out(fields, Way::Forward, Landing::Replace)
+}
+
+/// An exchange out of its pool, and the pool.
+type Taken = (Arc<Exchanges>, Box<Lease>);
+
+struct Failed {
+    error: parhelion_comm::Error,
+    lease: Option<Taken>,
+}
+
+/// Takes an exchange and starts it; an error after the start comes with the exchange, to be abandoned.
+fn begin<F: Fields>(fields: &mut F, way: Way) -> Result<Option<Taken>, Failed> {
+    let early = |error| Failed { error, lease: None };
+    fields.prepare().map_err(early)?;
+    let Some(home) = fields.home().cloned() else { return Ok(None) };
+    let mut lease = home.take(way, fields).map_err(early)?;
+    // SAFETY: the fields' own promise (`Sealed`); whoever has the lease keeps the fields until it has ended.
+    match unsafe { lease.exchange.start(&lease.buffers) } {
+        Ok(()) => Ok(Some((home, lease))),
+        Err(error) => Err(Failed { error, lease: Some((home, lease)) }),
+    }
+}
+
+/// Start and finish of borrowed fields. If that fails half-way, the neighbours may go on reading the memory of the fields,
+/// so the caller gets copies.
+pub(super) fn carry_out<F: Fields>(fields: &mut F, way: Way, landing: Landing<'_>) -> Result<()> {
+    let (home, mut lease, result) = match begin(fields, way) {
+        Ok(None) => return Ok(()),
+        Ok(Some((home, mut lease))) => {
+            // A closure that combines may panic, with the neighbours still reading: that ends as an error does.
+            // SAFETY: `begin` took the fields' buffers, and the fields are here.
+            let finish = AssertUnwindSafe(|| unsafe { lease.exchange.finish(&lease.buffers, landing) });
+            let result = catch_unwind(finish);
+            (home, lease, result)
+        }
+        Err(Failed { error, lease: Some((home, lease)) }) => (home, lease, Ok(Err(error))),
+        Err(Failed { error, lease: None }) => return Err(error),
+    };
+    if !matches!(result, Ok(Ok(()))) {
+        let copy = fields.clone();
+        lease.exchange.abandon(Box::new(std::mem::replace(fields, copy)));
+    }
+    home.put(lease);
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}

@@ -1,0 +1,109 @@
+//! [`InPlace`]: the schemes that send and receive elements where they lie, by derived datatypes.
+
+use parhelion_comm::{Communicator, Layout, MessageSet, Method, Result};
+
+use super::exchange::Keep;
+use super::leg::{Buffer, Inner, Landing, Leg};
+
+/// The messages of one exchange, bound to the buffers of its last start.
+pub(super) struct InPlace {
+    communicator: Communicator,
+    method: Method,
+    sends: Vec<Leg>,
+    recvs: Vec<Leg>,
+    bound: Option<Bound>,
+}
+
+struct Bound {
+    set: MessageSet,
+    to: Vec<*mut u8>,
+}
+
+// SAFETY: the addresses are compared, and used only during the calls of an exchange.
+unsafe impl Send for Bound {}
+// SAFETY: nothing is done through a shared reference.
+unsafe impl Sync for Bound {}
+
+impl InPlace {
+    /// Local: what is collective is the first start.
+    pub(super) fn new(communicator: &Communicator, method: Method, sends: Vec<Leg>, recvs: Vec<Leg>) -> Self {
+        InPlace { communicator: communicator.clone(), method, sends, recvs, bound: None }
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// Lets go of the buffers of the last start. The next one is collective.
+    pub(super) fn unbind(&mut self) {
+        self.bound = None;
+    }
+
+    /// Sends, and receives into the buffers.
+    ///
+    /// # Safety
+    /// The buffers are those of the exchange; until it is finished, or `abandon`'s `keep` is dropped, nobody writes what is
+    /// sent or uses what is received.
+    pub(super) unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
+        match &mut self.bound {
+            Some(bound) => {
+                let same = bound.to.iter().zip(buffers).all(|(to, buffer)| *to == buffer.ptr);
+                assert!(same, "an exchange by datatypes was started with buffers that it is not bound to");
+                bound.set.start()
+            }
+            None => {
+                // SAFETY: the caller's promise.
+                let set = unsafe { self.bind(buffers)? };
+                let to = buffers.iter().map(|buffer| buffer.ptr).collect();
+                self.bound.insert(Bound { set, to }).set.start()
+            }
+        }
+    }
+
+    /// Prepares the messages. Collective.
+    ///
+    /// # Safety
+    /// As [`InPlace::start`].
+    unsafe fn bind(&self, buffers: &[Buffer]) -> Result<MessageSet> {
+        // The lowest address, so that every place is so many bytes from it.
+        let base = buffers.iter().map(|buffer| buffer.ptr).min_by_key(|ptr| ptr.addr()).unwrap_or(std::ptr::null_mut());
+        let places = |legs: &[Leg]| -> Vec<(usize, Vec<Layout>)> {
+            let place = |leg: &Leg| {
+                let parts = leg.parts.iter().filter(|part| part.size > 0);
+                let at = |buffer: usize| buffers[buffer].ptr.addr() - base.addr();
+                parts.map(|part| part.layout.scaled(part.size).shifted(at(part.buffer))).collect()
+            };
+            legs.iter().map(|leg| (leg.peer, place(leg))).collect()
+        };
+        // SAFETY: the plans were checked: the layouts lie inside their buffers and receive no byte twice; the rest is the
+        // caller's promise.
+        unsafe { self.communicator.message_set_in_place(self.method, base, &places(&self.sends), &places(&self.recvs)) }
+    }
+
+    /// Whether all has arrived and left.
+    pub(super) fn test(&mut self) -> Result<bool> {
+        self.bound.as_mut().map_or(Ok(true), |bound| bound.set.test())
+    }
+
+    /// Copies inside this rank, and waits for the messages.
+    ///
+    /// # Safety
+    /// As [`InPlace::start`].
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &[Inner]) -> Result<()> {
+        // SAFETY: the caller's promise.
+        inner.iter().for_each(|copy| unsafe { copy.land(buffers, Landing::Replace) });
+        self.drain()
+    }
+
+    /// Waits for the messages.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        self.bound.as_mut().map_or(Ok(()), |bound| bound.set.finish(|_, _| {}))
+    }
+
+    /// Gives the messages up, with what keeps the buffers.
+    pub(super) fn abandon(&mut self, keep: Keep) {
+        if let Some(bound) = self.bound.take() {
+            bound.set.abandon(keep);
+        }
+    }
+}

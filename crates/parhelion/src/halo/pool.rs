@@ -1,0 +1,265 @@
+//! [`Exchanges`]: the exchanges that the arrays of one decomposition share.
+//!
+//! An exchange is made when one is started and all of its kind are in flight, and used again and again by whatever arrays
+//! come: swapping two arrays, dropping them and making others costs nothing. A *kind* is the list of fields (plan and
+//! element type), the direction and the settings.
+//!
+//! Which of several idle exchanges of a kind is taken must be the same on every rank: it is the one made first. So that it
+//! is, all ranks start the exchanges of a decomposition in one order; and where one is started while others are in flight,
+//! the same ones are in flight on every rank.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Result};
+
+use super::Plan;
+use super::auto::{self, Decision};
+use super::exchange::Exchange;
+use super::fields::Fields;
+use super::leg::{Buffer, Field};
+use super::scheme::{Scheme, Settings};
+
+/// Which way elements go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    /// From owners to halos.
+    Forward,
+    /// From halos to owners.
+    Adjoint,
+}
+
+/// The exchanges of one plan, idle ones at least, and the settings of those to come.
+pub struct Exchanges {
+    communicator: Communicator,
+    plan: OnceLock<Arc<Plan>>,
+    adjoint: OnceLock<Arc<Plan>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None`: those of the environment.
+    settings: Option<Settings>,
+    entries: Vec<Entry>,
+    takes: u64,
+    decisions: Vec<Decision>,
+}
+
+/// One exchange and its kind.
+struct Entry {
+    asked: Settings,
+    way: Way,
+    fields: Vec<(Arc<Plan>, ElementType)>,
+    /// `None` while it is in flight.
+    idle: Option<Box<Lease>>,
+    /// When it was last taken, counted in takes.
+    taken: u64,
+}
+
+/// An exchange taken out of the pool.
+pub(crate) struct Lease {
+    pub(crate) exchange: Exchange,
+    /// Where the buffers of the exchange lie.
+    pub(crate) buffers: Vec<Buffer>,
+    /// Its place in the pool.
+    index: usize,
+}
+
+/// How many exchanges by datatypes of one kind are kept, each bound to arrays of its own.
+const MOST_BOUND: usize = 8;
+
+/// A visitor of the fields of an exchange, in order.
+pub(crate) type EachField<'a> = &'a mut dyn FnMut(&Arc<Exchanges>, ElementType);
+
+impl Exchanges {
+    /// None yet.
+    pub(crate) fn new(communicator: &Communicator) -> Arc<Self> {
+        let state = State { settings: None, entries: Vec::new(), takes: 0, decisions: Vec::new() };
+        Arc::new(Exchanges {
+            communicator: communicator.clone(),
+            plan: OnceLock::new(),
+            adjoint: OnceLock::new(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Makes the plan from owners to halos, unless it is made.
+    #[inline]
+    pub(crate) fn prepare(&self, plan: impl FnOnce() -> Result<Plan>) -> Result<()> {
+        if self.plan.get().is_none() {
+            let plan = Arc::new(plan()?);
+            self.plan.get_or_init(|| plan);
+        }
+        Ok(())
+    }
+
+    fn plan_of(&self, way: Way) -> &Arc<Plan> {
+        let plan = self.plan.get().expect("fields are prepared before they are shown");
+        match way {
+            Way::Forward => plan,
+            Way::Adjoint => self.adjoint.get_or_init(|| Arc::new(plan.adjoint())),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        self.lock().settings()
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        self.lock().settings = Some(settings);
+    }
+
+    pub(crate) fn decisions(&self) -> Vec<Decision> {
+        self.lock().decisions.clone()
+    }
+
+    pub(crate) fn add_decision(&self, decision: Decision) {
+        self.lock().decisions.push(decision);
+    }
+
+    // Never contended: a rank starts and finishes its exchanges one after the other.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An idle exchange for `fields`, the first of which has `self`, with their buffers. Made, collectively, if there is none.
+    pub(crate) fn take<F: Fields>(&self, way: Way, fields: &mut F) -> Result<Box<Lease>> {
+        let mut state = self.lock();
+        state.takes += 1;
+        let asked = state.settings()?;
+        let found = state.entries.iter().position(|entry| entry.is_free_for(asked, way, fields));
+        let mut lease = match found {
+            Some(index) if state.entries[index].is_bound() => return self.take_bound(&mut state, asked, way, fields),
+            Some(index) => state.hand_out(index),
+            None => self.make(&mut state, asked, way, fields)?,
+        };
+        lease.buffers.clear();
+        fields.push_buffers(&mut lease.buffers);
+        Ok(lease)
+    }
+
+    /// An exchange that is bound to these very buffers, or else a new one, or else the one that was not used for longest.
+    ///
+    /// Buffers are told apart by their numbers and not by their addresses, which one rank may see again and another not.
+    #[cold]
+    fn take_bound<F: Fields>(
+        &self,
+        state: &mut State,
+        asked: Settings,
+        way: Way,
+        fields: &mut F,
+    ) -> Result<Box<Lease>> {
+        let mut buffers = Vec::new();
+        fields.push_buffers(&mut buffers);
+        let kind: Vec<usize> =
+            (0..state.entries.len()).filter(|&i| state.entries[i].is_free_for(asked, way, fields)).collect();
+        let ids = |buffers: &[Buffer]| buffers.iter().map(|b| b.id).collect::<Vec<_>>();
+        let same = |&&i: &&usize| state.entries[i].idle.as_ref().is_some_and(|l| ids(&l.buffers) == ids(&buffers));
+        let mut lease = match kind.iter().find(same) {
+            Some(&index) => return Ok(state.hand_out(index)),
+            None if kind.len() < MOST_BOUND => self.make(state, asked, way, fields)?,
+            None => {
+                let oldest = kind.into_iter().min_by_key(|&i| state.entries[i].taken).expect("there are several");
+                let mut lease = state.hand_out(oldest);
+                if let Err(error) = lease.exchange.unbind() {
+                    state.entries[oldest].idle = Some(lease);
+                    return Err(error);
+                }
+                lease
+            }
+        };
+        lease.buffers = buffers;
+        Ok(lease)
+    }
+
+    /// Makes an exchange. Collective.
+    #[cold]
+    fn make<F: Fields>(&self, state: &mut State, asked: Settings, way: Way, fields: &F) -> Result<Box<Lease>> {
+        let (mut parts, mut elsewhere) = (Vec::new(), None);
+        fields.each_field(&mut |exchanges, element| {
+            if !exchanges.communicator.is_same(&self.communicator) {
+                elsewhere = Some((parts.len(), exchanges.communicator.name().to_owned()));
+            }
+            parts.push(Field { plan: exchanges.plan_of(way).clone(), element });
+        });
+        if let Some((field, name)) = elsewhere {
+            return Err(Error::new(
+                "start_exchange",
+                ErrorKind::InvalidArgument(format!(
+                    "field {field} lives on communicator {name:?}, field 0 on {:?}; arrays exchanged together share one",
+                    self.communicator.name()
+                )),
+            ));
+        }
+        let settings = match asked.scheme {
+            Scheme::Auto => self.decide(state, way, &parts)?,
+            _ => asked,
+        };
+        let exchange = Exchange::new(&self.communicator, parts.clone(), settings)?;
+        let buffers = Vec::with_capacity(exchange.buffers());
+        let index = state.entries.len();
+        let fields = parts.into_iter().map(|f| (f.plan, f.element)).collect();
+        state.entries.push(Entry { asked, way, fields, idle: None, taken: state.takes });
+        Ok(Box::new(Lease { exchange, buffers, index }))
+    }
+
+    /// What [`Scheme::Auto`] stands for, measured if it was not before. Collective.
+    fn decide(&self, state: &mut State, way: Way, fields: &[Field]) -> Result<Settings> {
+        let subject = auto::subject(&self.communicator, way, fields)?;
+        if let Some(decision) = state.decisions.iter().find(|d| d.is_about(&subject)) {
+            return Ok(decision.chosen());
+        }
+        let decision = auto::measure(&self.communicator, subject, fields)?;
+        let chosen = decision.chosen();
+        state.decisions.push(decision);
+        Ok(chosen)
+    }
+
+    /// Gives it back: idle, abandoned or broken.
+    pub(crate) fn put(&self, lease: Box<Lease>) {
+        let index = lease.index;
+        self.lock().entries[index].idle = Some(lease);
+    }
+}
+
+impl State {
+    fn settings(&mut self) -> Result<Settings> {
+        match self.settings {
+            Some(settings) => Ok(settings),
+            None => Ok(*self.settings.insert(Settings::from_env()?)),
+        }
+    }
+
+    fn hand_out(&mut self, index: usize) -> Box<Lease> {
+        let entry = &mut self.entries[index];
+        entry.taken = self.takes;
+        entry.idle.take().expect("only idle exchanges are found")
+    }
+}
+
+impl Entry {
+    fn is_bound(&self) -> bool {
+        self.idle.as_ref().is_some_and(|lease| lease.exchange.is_bound())
+    }
+
+    /// Whether it is idle and of the kind.
+    fn is_free_for<F: Fields>(&self, asked: Settings, way: Way, fields: &F) -> bool {
+        self.idle.is_some() && self.asked == asked && self.way == way && self.carries(fields)
+    }
+
+    fn carries<F: Fields>(&self, fields: &F) -> bool {
+        let (mut seen, mut same) = (0, true);
+        fields.each_field(&mut |exchanges, element| {
+            let plan = exchanges.plan_of(self.way);
+            same &= self.fields.get(seen).is_some_and(|(p, e)| Arc::ptr_eq(p, plan) && *e == element);
+            seen += 1;
+        });
+        same && seen == self.fields.len()
+    }
+}
+
+impl std::fmt::Debug for Exchanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Exchanges").field("settings", &state.settings).field("made", &state.entries.len()).finish()
+    }
+}

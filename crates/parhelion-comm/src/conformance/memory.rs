@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("memory: tokens outside of the peer's memory are refused", out_of_bounds).needs(Needs::SharedMemory),
     Case::new("memory: lists of peers that make no sense are refused", wrong_peers),
     Case::new("memory: several lists of peers, on several communicators", several_lists),
+    Case::new("memory: is shared if and only if the setting says so", as_set),
     Case::new("signals: what is written before a post is seen after the wait", rounds).needs(Needs::SharedMemory),
     Case::new("signals: words are apart, and 0 at first", words_apart).needs(Needs::SharedMemory),
     Case::new("signals: the last values are there when their owner has dropped them", last_values)
@@ -175,6 +176,23 @@ fn several_lists(c: &Communicator) -> Outcome {
     // One setting for all, one node: everybody or nobody.
     let most = c.all_reduce(&[found], Op::Max)?;
     equal("attached", most, c.all_reduce(&[found], Op::Min)?)
+}
+
+fn as_set(c: &Communicator) -> Outcome {
+    let shared = c.config().shared_memory;
+    let peers = others(c);
+    for len in [0usize, 10, 100_000] {
+        equal("a token", c.allocate::<u8>(len).token().is_some(), shared)?;
+    }
+    let attached = c.attach(&peers)?.into_iter().flatten().count();
+    equal("attached", attached, if shared { peers.len() } else { 0 })?;
+    if shared || peers.is_empty() {
+        c.signals(&peers, 1)?;
+    } else {
+        let unavailable = |kind: &ErrorKind| matches!(kind, ErrorKind::Unavailable(_));
+        refused("signals", c.signals(&peers, 1), "Unavailable", unavailable)?;
+    }
+    Ok(())
 }
 
 fn rounds(c: &Communicator) -> Outcome {

@@ -10,7 +10,10 @@ use crate::bounds::{kind, ranks, run};
 const SOON: Duration = Duration::from_secs(2);
 
 /// Runs `main`, where every rank must meet a deadlock; its text at each rank. Afterwards the world still works.
-fn stuck(size: usize, main: impl Fn(&Communicator) -> Result<(), Error> + Send + Sync + 'static) -> Vec<String> {
+pub(crate) fn stuck(
+    size: usize,
+    main: impl Fn(&Communicator) -> Result<(), Error> + Send + Sync + 'static,
+) -> Vec<String> {
     let texts = run(ranks(size), move |world| {
         let other = world.dup()?;
         let start = Instant::now();
@@ -34,7 +37,7 @@ fn stuck(size: usize, main: impl Fn(&Communicator) -> Result<(), Error> + Send +
     texts
 }
 
-fn says(texts: &[String], parts: &[&str]) {
+pub(crate) fn says(texts: &[String], parts: &[&str]) {
     for text in texts {
         for part in parts {
             assert!(text.contains(part), "no {part:?} in: {text}");

@@ -11,7 +11,7 @@ use crate::bounds::{launch, ranks, run, within};
 type Wait = fn(&Communicator, usize) -> Result<(), Error>;
 
 /// Every way to wait for `peer`.
-const WAITS: [(&str, Wait); 18] = [
+const WAITS: [(&str, Wait); 19] = [
     ("recv", |c, peer| c.recv(&mut [0u8; 4], peer, 1).map(drop)),
     ("recv of any tag", |c, peer| c.recv(&mut [0u8; 4], peer, Any).map(drop)),
     ("recv_vec", |c, peer| c.recv_vec::<u8>(peer, 1).map(drop)),
@@ -31,6 +31,7 @@ const WAITS: [(&str, Wait); 18] = [
     ("broadcast from the lost rank", |c, peer| c.broadcast(&mut [0u8; 4], peer)),
     ("iall_gather", |c, _| c.iall_gather(vec![1u8; 4])?.wait().map(drop)),
     ("dup", |c, _| c.dup().map(drop)),
+    ("signals", |c, peer| c.signals(&[peer], 1).map(drop)),
     ("wait_any", |c, peer| wait_any(&mut vec![c.irecv(vec![0u8], peer, 1)?, c.irecv(vec![0u8], peer, 2)?]).map(drop)),
     ("a test loop", |c, peer| {
         let mut request = c.irecv(vec![0u8], peer, 1)?;

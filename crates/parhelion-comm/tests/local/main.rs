@@ -6,4 +6,5 @@ mod deadlock;
 mod launching;
 mod lost;
 mod ordering;
+mod signals;
 mod soundness;

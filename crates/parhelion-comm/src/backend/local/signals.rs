@@ -45,6 +45,10 @@ impl Handover {
 
 /// See [`Transport::signals`](crate::backend::Transport::signals).
 pub(super) fn make(local: &Local, peers: &[usize], words: usize) -> Result<Posts> {
+    if !local.world.config.shared_memory && !peers.is_empty() {
+        let text = "the memory of ranks is not shared; leave PARHELION_SHARED_MEMORY on, or exchange by messages";
+        return Err(Error::new("signals", ErrorKind::Unavailable(text.to_owned())));
+    }
     let handover = &local.group.handover;
     let own = Words::plain(words);
     peers.iter().for_each(|&peer| handover.hand(local.rank, peer, &own));

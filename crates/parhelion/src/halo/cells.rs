@@ -67,6 +67,41 @@ impl Cells {
             Cells::List(count) => Cells::List(count),
         }
     }
+
+    /// The smallest box around both; of lists, the longer.
+    pub(crate) fn hull(&self, other: &Self) -> Self {
+        match (*self, *other) {
+            (Cells::Space { axes, start: s, end: e }, Cells::Space { start, end, .. }) => Cells::Space {
+                axes,
+                start: std::array::from_fn(|a| s[a].min(start[a])),
+                end: std::array::from_fn(|a| e[a].max(end[a])),
+            },
+            _ => Cells::List(self.len().max(other.len())),
+        }
+    }
+
+    /// Words in a message.
+    pub(crate) const WORDS: usize = 9;
+
+    pub(crate) fn write(&self, words: &mut Vec<i64>) {
+        let (axes, start, end) = match *self {
+            Cells::Space { axes, start, end } => (axes, start, end),
+            Cells::List(count) => (0, [count as i64, 0, 0, 0], [0; 4]),
+        };
+        words.push(axes.into());
+        words.extend(start);
+        words.extend(end);
+    }
+
+    /// What [`write`](Self::write) wrote.
+    pub(crate) fn read(words: &mut impl Iterator<Item = i64>) -> Self {
+        let words: [i64; Self::WORDS] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        let four = |i: usize| std::array::from_fn(|a| words[i + a]);
+        match words[0] {
+            0 => Cells::List(words[1] as usize),
+            axes => Cells::Space { axes: axes as u8, start: four(1), end: four(5) },
+        }
+    }
 }
 
 impl<const D: usize> From<IndexSpace<D>> for Cells {

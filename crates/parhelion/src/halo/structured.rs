@@ -72,7 +72,7 @@ impl<const D: usize> Decomposition<D> {
             sends.push((piece.peer, self.half(piece, &parent, &piece.source, &piece.space)));
         }
         let size = self.communicator().size();
-        Plan::new(Parts { rank: me, size, patches: vec![patch], sends, recvs, local, ..Parts::default() })
+        Plan::new(Parts { rank: me, size, patches: vec![patch], sends, recvs, local })
     }
 
     /// This rank's side of a piece: `here` in this rank's indices, `there` in the peer's.

@@ -192,7 +192,7 @@ struct Said {
 }
 
 impl Said {
-    const WORDS: usize = 17;
+    const WORDS: usize = Cells::WORDS + 8;
 
     fn by_sender(p: &Piece) -> Self {
         Said {
@@ -217,31 +217,20 @@ impl Said {
     }
 
     fn write(&self, words: &mut Vec<i64>) {
-        match self.cells {
-            Cells::Space { axes, start, end } => {
-                words.push(axes.into());
-                words.extend(start);
-                words.extend(end);
-            }
-            Cells::List(count) => words.extend([0, count as i64, 0, 0, 0, 0, 0, 0, 0]),
-        }
+        self.cells.write(words);
         words.extend(self.shift);
         words.extend([self.from_patch as i64, self.to_patch as i64, self.from as i64, self.to as i64]);
     }
 
     fn read(words: &[i64]) -> Self {
-        let four = |i: usize| std::array::from_fn(|a| words[i + a]);
-        let cells = match words[0] {
-            0 => Cells::List(words[1] as usize),
-            axes => Cells::Space { axes: axes as u8, start: four(1), end: four(5) },
-        };
+        let (mut cells, rest) = (words.iter().copied(), &words[Cells::WORDS..]);
         Said {
-            cells,
-            shift: four(9),
-            from_patch: words[13] as usize,
-            to_patch: words[14] as usize,
-            from: words[15] as u64,
-            to: words[16] as u64,
+            cells: Cells::read(&mut cells),
+            shift: std::array::from_fn(|a| rest[a]),
+            from_patch: rest[4] as usize,
+            to_patch: rest[5] as usize,
+            from: rest[6] as u64,
+            to: rest[7] as u64,
         }
     }
 }
@@ -318,5 +307,143 @@ impl Stretches {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parhelion_comm::{BackendKind, Config, launch};
+
+    use super::super::plan::Parts;
+    use super::*;
+    use crate::array::Decomposition;
+
+    /// The parts of a plan, to be spoilt.
+    fn parts(plan: &Plan) -> Parts {
+        let flat = |transfers: &[Transfer]| -> Vec<(usize, Piece)> {
+            transfers.iter().flat_map(|t| t.pieces.iter().map(|p| (t.peer, p.clone()))).collect()
+        };
+        Parts {
+            rank: plan.rank(),
+            size: plan.size(),
+            patches: plan.patches().to_vec(),
+            sends: flat(plan.sends()),
+            recvs: flat(plan.recvs()),
+            local: plan.local().to_vec(),
+        }
+    }
+
+    /// The errors of 4 ranks in a row of 4 × 6 blocks, periodic along the row, rank 1's plan spoilt.
+    fn errors(spoil: impl Fn(&mut Parts) + Sync, adjoint: bool) -> Vec<String> {
+        let config = Config::default().backend(BackendKind::Local).ranks(4).timeout(Duration::from_secs(30));
+        launch(&config, |world| {
+            let plan = Decomposition::new([4, 24], &world)?.grid([1, 4]).halo(1).periodic([true, true]).plan()?;
+            plan.verify(&world)?;
+            plan.adjoint().verify(&world)?;
+            let mut parts = parts(&plan);
+            if world.rank() == 1 {
+                spoil(&mut parts);
+            }
+            let mut plan = Plan::new(parts)?;
+            if adjoint {
+                plan = plan.adjoint();
+            }
+            Ok::<_, Error>(plan.verify(&world).unwrap_err().to_string())
+        })
+        .unwrap()
+    }
+
+    fn spoilt(spoil: impl Fn(&mut Parts) + Sync, words: &[&str]) {
+        for error in errors(spoil, false) {
+            assert!(words.iter().all(|word| error.contains(word)), "{words:?} are not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_halo_cell_that_is_never_written() {
+        spoilt(|p| p.local.truncate(1), &["rank 1", "cell [4, 6] of patch 0 of halo [4..5, 6..12) is never written"]);
+    }
+
+    #[test]
+    fn a_halo_cell_that_is_written_twice() {
+        spoilt(|p| p.local.push(p.local[0].clone()), &["rank 1", "cell [-1, 6] of patch 0 is written twice"]);
+    }
+
+    #[test]
+    fn an_owned_cell_that_is_written() {
+        let spoil = |p: &mut Parts| {
+            let mut copy = p.local[0].clone();
+            copy.to = copy.from.clone();
+            p.local.push(copy);
+        };
+        spoilt(spoil, &["rank 1: cell [3, 6] of patch 0, no halo, is written"]);
+    }
+
+    #[test]
+    fn a_halo_cell_that_is_read() {
+        // The halo's first row instead of the first owned one.
+        spoilt(|p| p.local[0].from = Layout::contiguous(1, 6), &["cell [-1, 6] of patch 0, not owned, is read"]);
+    }
+
+    #[test]
+    fn a_cell_that_is_owned_and_halo() {
+        let spoil = |p: &mut Parts| {
+            let halo = p.patches[0].halo[0].clone();
+            p.patches[0].owned.push(halo);
+        };
+        spoilt(spoil, &["rank 1", "is owned and halo at once"]);
+    }
+
+    #[test]
+    fn a_message_nobody_expects() {
+        let spoil = |p: &mut Parts| {
+            let (_, piece) = p.sends[0].clone();
+            p.sends.push((3, piece));
+        };
+        spoilt(spoil, &["rank 1 sends [0..4, 6..7) to rank 3, which does not expect it"]);
+    }
+
+    #[test]
+    fn a_message_nobody_sends() {
+        spoilt(
+            |p| p.sends.retain(|(peer, _)| *peer != 2),
+            &["rank 2 expects [0..4, 11..12) from rank 1, which sends it"],
+        );
+    }
+
+    #[test]
+    fn a_piece_too_many_in_a_message() {
+        let spoil = |p: &mut Parts| {
+            let twice = p.sends[0].clone();
+            p.sends.push(twice);
+        };
+        spoilt(spoil, &["rank 1 sends [0..4, 6..7) to rank 0, which does not expect it"]);
+    }
+
+    #[test]
+    fn the_same_cells_for_another_place() {
+        let spoil = |p: &mut Parts| p.sends[0].1.remote = p.sends[0].1.layout.clone();
+        spoilt(spoil, &["piece 0 from rank 1 to rank 0", "[0..4, 6..7)", "at other places"]);
+    }
+
+    #[test]
+    fn the_adjoint_is_checked_the_other_way_round() {
+        let found = errors(|p| p.local.truncate(1), true);
+        assert!(
+            found.iter().all(|e| e.contains("cell [4, 6] of patch 0 of halo [4..5, 6..12) is never read")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn stretches_compare_as_sets() {
+        let runs = |all: &[(usize, usize)]| Stretches(all.to_vec());
+        let (a, b) = (runs(&[(0, 4), (2, 6), (8, 9)]), runs(&[(0, 3), (3, 6), (8, 12)]));
+        assert_eq!((a.doubled(), b.doubled()), (Some(2), None));
+        assert_eq!((a.without(&b), b.without(&a)), (None, Some(9)));
+        assert_eq!((runs(&[(6, 8)]).common(&b), runs(&[(5, 7)]).common(&b)), (None, Some(5)));
+        assert_eq!(runs(&[(0, 9)]).without(&b), Some(6));
     }
 }

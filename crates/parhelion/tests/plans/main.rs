@@ -5,3 +5,4 @@ mod faults;
 mod model;
 mod publications;
 mod structured;
+mod words_and_pictures;

@@ -124,7 +124,7 @@ impl Prepared for Messages {
         let keep = Arc::new(std::sync::Mutex::new(keep));
         let memory = (self.outgoing.clone(), self.incoming.clone());
         for pending in self.sent.drain(..).chain(self.due.drain(..)).flatten() {
-            pending.abandon(Box::new((memory.clone(), keep.clone())));
+            pending.detach(Box::new((memory.clone(), keep.clone())));
         }
     }
 }

@@ -152,6 +152,8 @@ pub(crate) trait Pending: Send {
     /// Nobody waits any more. `keep` holds the buffers and must live until the operation has completed; a receive that
     /// has matched nothing is cancelled.
     fn abandon(self: Box<Self>, keep: Keep);
+    /// [`Pending::abandon`], but a receive stays posted: its sender counts on it.
+    fn detach(self: Box<Self>, keep: Keep);
     /// Ends the operation: after this the buffers are no longer used. Cancels a receive that has matched nothing and waits
     /// for the rest; a send is taken back only when waiting for it has failed. Aborts the process, saying so, if neither
     /// is possible, since borrowed memory is at stake.

@@ -6,11 +6,12 @@
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::message::{Message, Selector, Truncated};
 use super::world::World;
+use crate::backend::Keep;
 use crate::status::Status;
 
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(super) struct Receive {
     capacity: usize,
     result: UnsafeCell<Option<Result<Status, Truncated>>>,
     done: AtomicBool,
+    /// What a receive that nobody waits for needs until it is done.
+    keep: Mutex<Option<Keep>>,
 }
 
 // SAFETY: the two rules above order every access to the buffer and the result.
@@ -44,7 +47,13 @@ impl Receive {
     /// # Safety
     /// `buffer` is writable for `capacity` bytes, and nobody else uses it, until the receive is done or unposted.
     pub(super) unsafe fn new(buffer: *mut u8, capacity: usize) -> Arc<Self> {
-        Arc::new(Receive { buffer, capacity, result: UnsafeCell::new(None), done: AtomicBool::new(false) })
+        Arc::new(Receive {
+            buffer,
+            capacity,
+            result: UnsafeCell::new(None),
+            done: AtomicBool::new(false),
+            keep: Mutex::new(None),
+        })
     }
 
     /// The result, once it is done.
@@ -55,6 +64,11 @@ impl Receive {
         }
         // SAFETY: rule 1: written before `done`, never after.
         unsafe { *self.result.get() }
+    }
+
+    /// Keeps `keep` as long as this may be filled.
+    pub(super) fn keep(&self, keep: Keep) {
+        *self.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
     }
 
     /// Fills the buffer from a message; false if its sender took it back.

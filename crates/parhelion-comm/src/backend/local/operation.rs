@@ -204,6 +204,10 @@ impl Pending for PendingCollective {
         self.operation.keep(keep);
     }
 
+    fn detach(self: Box<Self>, keep: Keep) {
+        self.abandon(keep);
+    }
+
     fn finish_now(self: Box<Self>) {
         unreachable!("collectives own their buffers: no scope holds one")
     }

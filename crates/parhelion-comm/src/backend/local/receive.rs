@@ -235,6 +235,10 @@ impl Pending for PendingReceive {
         drop(keep);
     }
 
+    fn detach(self: Box<Self>, keep: Keep) {
+        self.receive.keep(keep);
+    }
+
     fn finish_now(self: Box<Self>) {
         self.take_back();
     }

@@ -67,6 +67,8 @@ impl Pending for Completed {
 
     fn abandon(self: Box<Self>, _keep: Keep) {}
 
+    fn detach(self: Box<Self>, _keep: Keep) {}
+
     fn finish_now(self: Box<Self>) {}
 }
 
@@ -104,6 +106,10 @@ impl Pending for PendingSend {
 
     fn abandon(self: Box<Self>, keep: Keep) {
         self.offer.keep(keep);
+    }
+
+    fn detach(self: Box<Self>, keep: Keep) {
+        self.abandon(keep);
     }
 
     fn finish_now(mut self: Box<Self>) {

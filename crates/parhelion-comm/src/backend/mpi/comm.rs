@@ -6,14 +6,15 @@
 //! must happen, for MPICH has 2,048 context ids in all.
 
 use std::ffi::c_int;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mpi_abi::{Comm as RawComm, Library};
 
 use super::failure;
 use super::runtime::{Chore, Runtime};
+use super::set::Window;
 use crate::backend::prepared::Private;
 use crate::config::Config;
 use crate::error::Result;
@@ -32,6 +33,8 @@ pub(super) struct Comm {
     sequence: AtomicU64,
     /// What its message sets share.
     pub(super) private: Private,
+    /// Those of its sets, in the order of their making.
+    pub(super) windows: Mutex<Vec<Arc<Window>>>,
 }
 
 impl Comm {
@@ -66,6 +69,7 @@ impl Comm {
             name: name.to_owned(),
             sequence: AtomicU64::new(0),
             private: Private::default(),
+            windows: Mutex::default(),
         }))
     }
 

@@ -201,6 +201,10 @@ impl Pending for Started {
         }
     }
 
+    fn detach(self: Box<Self>, keep: Keep) {
+        self.abandon(keep);
+    }
+
     fn finish_now(mut self: Box<Self>) {
         if !matches!(*self.job.lock(), Progress::Going(_)) {
             return;

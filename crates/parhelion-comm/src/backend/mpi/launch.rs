@@ -115,14 +115,16 @@ fn leave_together(runtime: &Runtime, mut closing: RawComm, failed: bool) -> bool
             return false;
         }
     }
+    // What is not done by then is never freed: MPI may still use it.
+    runtime.drain(DRAIN);
+    // A failure leaves windows to the end of MPI.
+    let _ = super::set::free_all(library, closing);
     // SAFETY: made by `prepare`, freed once, and its one operation is over.
     let _ = unsafe { library.comm_free(&mut closing) };
     true
 }
 
 fn finish(runtime: &Runtime, environment: Environment) -> Result<()> {
-    // What is not done by then is never freed: MPI may still use it.
-    runtime.drain(DRAIN);
     if !environment.is_owner() {
         return Ok(());
     }

@@ -21,7 +21,7 @@
 //! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
 //! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
 //! [`guard`], [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
-//! on a [`lane`]: [`check`], [`exchange`], [`combine`]. [`attach`]: memory of peers on this node, and signals in it.
+//! on a [`lane`]: [`check`], [`exchange`], [`combine`]. [`set`]: message sets. [`attach`]: memory of peers on this node, and signals in it.
 
 mod attach;
 mod check;
@@ -41,6 +41,7 @@ mod native;
 mod operator;
 mod request;
 mod runtime;
+mod set;
 mod transport;
 
 pub use info::{MpiInfo, mpi_info};

@@ -236,6 +236,12 @@ impl Pending for Message {
         }
     }
 
+    fn detach(self: Box<Self>, keep: Keep) {
+        if !self.raw.is_over() {
+            self.orphan(false, Some(keep));
+        }
+    }
+
     fn finish_now(mut self: Box<Self>) {
         if self.raw.is_over() {
             return;

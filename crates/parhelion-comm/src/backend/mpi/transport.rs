@@ -444,7 +444,8 @@ impl Transport for MpiTransport {
     }
 
     fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(crate::backend::generic::Messages::new(self, order)))
+        let _turn = self.runtime.enter("message_set")?;
+        super::set::prepare(&self.comm, order)
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

@@ -1,0 +1,297 @@
+//! Sets by neighbourhood collectives on a distributed graph of their own (MPI chapter 8).
+//!
+//! `MPI_Neighbor_alltoallv` where every rank's bytes and places fit an `int`, `MPI_Neighbor_alltoallw` elsewhere and in
+//! place: all ranks know which. Each rank lists its peers in ascending order on both sides, once each, which keeps clear
+//! of how libraries pair equal edges.
+
+use std::ffi::c_int;
+use std::sync::Arc;
+
+use mpi_abi::{Aint, Comm as RawComm, DatatypeArray, Library, Request, Status as RawStatus};
+
+use super::super::comm::{Comm, In};
+use super::super::failure;
+use super::super::runtime::Backoff;
+use super::{Messages, OPERATION, Slot, Under, free, give_up};
+use crate::backend::Keep;
+use crate::backend::prepared::{InPlace, Order, Prepared, Stage};
+use crate::error::Result;
+use crate::message_set::Method;
+
+struct Neighbors {
+    comm: Arc<Comm>,
+    library: &'static Library,
+    graph: RawComm,
+    messages: Messages,
+    arguments: [Arguments; 2],
+    /// Whether places are in bytes and types differ: `alltoallw`.
+    typed: bool,
+    persistent: bool,
+    request: Request,
+    /// It has been started, and not been found complete.
+    active: bool,
+    unsent: usize,
+    given: usize,
+}
+
+/// The arguments of one direction. MPI reads them until the collective is done. No array is empty, for the pointers' sake.
+struct Arguments {
+    base: *mut u8,
+    counts: Box<[c_int]>,
+    offsets: Box<[c_int]>,
+    places: Box<[Aint]>,
+    types: DatatypeArray,
+}
+
+// SAFETY: the pointer is one of the messages', of which the same holds.
+unsafe impl Send for Arguments {}
+
+impl Arguments {
+    fn new(library: &Library, slots: &[Slot], base: *mut u8, typed: bool) -> Self {
+        let byte = library.constants().byte;
+        let array = || slots.iter();
+        Arguments {
+            base,
+            counts: array().map(|s| s.count).chain([0]).collect(),
+            // Only where all offsets fit.
+            offsets: array().map(|s| if typed { 0 } else { s.offset as c_int }).chain([0]).collect(),
+            places: array().map(|s| s.offset as Aint).chain([0]).collect(),
+            types: DatatypeArray::from_slice(library, &array().map(|s| s.datatype).chain([byte]).collect::<Vec<_>>()),
+        }
+    }
+}
+
+pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared>> {
+    let library = comm.library();
+    let c = library.constants();
+    let messages = Messages::placed(comm.runtime, &order)?;
+    // The same at every rank.
+    let typed = order.memory.is_some() || order.most > comm.runtime.max_count;
+    let bases = match (messages.stage, order.memory) {
+        (Stage(Some(sides)), _) => sides,
+        (Stage(None), memory) => [memory.map_or(std::ptr::null_mut(), |InPlace(base)| base); 2],
+    };
+    let side = |slots: &[Slot], base| Arguments::new(library, slots, base, typed);
+    let persistent = order.method == Method::PersistentNeighbor && library.has_persistent_collectives();
+    let mut set = Neighbors {
+        comm: comm.clone(),
+        library,
+        graph: graph(comm, &messages).of(OPERATION)?,
+        arguments: [side(&messages.sends, bases[0]), side(&messages.recvs, bases[1])],
+        messages,
+        typed,
+        persistent,
+        request: c.request_null,
+        active: false,
+        unsent: 0,
+        given: 0,
+    };
+    if persistent {
+        set.init().of(OPERATION)?;
+    }
+    Ok(Box::new(set))
+}
+
+/// The communicator whose edges are the messages. Collective.
+fn graph(comm: &Comm, messages: &Messages) -> Result<RawComm, mpi_abi::Error> {
+    let library = comm.library();
+    let c = library.constants();
+    let peers = |slots: &[Slot]| slots.iter().map(|s| s.peer).chain([0]).collect::<Vec<c_int>>();
+    let (sources, targets) = (peers(&messages.recvs), peers(&messages.sends));
+    // Weights of their own rather than MPI_UNWEIGHTED, which all ranks must give or none.
+    let weights = |slots: &[Slot], array: &Vec<c_int>| match slots.is_empty() {
+        true => c.weights_empty().cast_const(),
+        false => array.as_ptr(),
+    };
+    let (heard, told) = (vec![1; sources.len()], vec![1; targets.len()]);
+    let mut made = c.comm_null;
+    // SAFETY: the arrays are as long as the degrees say, and one longer; no reordering, so that ranks stay.
+    unsafe {
+        library.dist_graph_create_adjacent(
+            comm.raw,
+            messages.recvs.len() as c_int,
+            sources.as_ptr(),
+            weights(&messages.recvs, &heard),
+            messages.sends.len() as c_int,
+            targets.as_ptr(),
+            weights(&messages.sends, &told),
+            c.info_null,
+            0,
+            &mut made,
+        )?;
+        library.comm_set_errhandler(made, c.errors_return)?;
+    }
+    Ok(made)
+}
+
+impl Neighbors {
+    /// Makes the persistent request. Collective.
+    fn init(&mut self) -> Result<(), mpi_abi::Error> {
+        let (library, info) = (self.library, self.library.constants().info_null);
+        let byte = library.constants().byte;
+        let [s, r] = &mut self.arguments;
+        let (from, to) = (s.base.cast_const().cast(), r.base.cast());
+        let (counts, expected) = (s.counts.as_ptr(), r.counts.as_ptr());
+        // SAFETY: the arrays have an element for each neighbour and live as long as the request; the memory as well.
+        unsafe {
+            if self.typed {
+                let (st, rt) = (s.types.as_mut_ptr(), r.types.as_mut_ptr());
+                let (sp, rp) = (s.places.as_ptr(), r.places.as_ptr());
+                library.neighbor_alltoallw_init(
+                    from,
+                    counts,
+                    sp,
+                    st,
+                    to,
+                    expected,
+                    rp,
+                    rt,
+                    self.graph,
+                    info,
+                    &mut self.request,
+                )
+            } else {
+                let (so, ro) = (s.offsets.as_ptr(), r.offsets.as_ptr());
+                library.neighbor_alltoallv_init(
+                    from,
+                    counts,
+                    so,
+                    byte,
+                    to,
+                    expected,
+                    ro,
+                    byte,
+                    self.graph,
+                    info,
+                    &mut self.request,
+                )
+            }
+        }
+    }
+
+    /// Starts the collective: everything is packed.
+    fn go(&mut self) -> Result<()> {
+        let _turn = self.comm.runtime.enter(OPERATION)?;
+        let library = self.library;
+        let byte = library.constants().byte;
+        let [s, r] = &mut self.arguments;
+        let (from, to) = (s.base.cast_const().cast(), r.base.cast());
+        let (counts, expected) = (s.counts.as_ptr(), r.counts.as_ptr());
+        // SAFETY: as for `init`; nobody touches the memory until the request has completed.
+        let started = unsafe {
+            if self.persistent {
+                library.start(&mut self.request)
+            } else if self.typed {
+                let (st, rt) = (s.types.as_mut_ptr(), r.types.as_mut_ptr());
+                let (sp, rp) = (s.places.as_ptr(), r.places.as_ptr());
+                library.ineighbor_alltoallw(from, counts, sp, st, to, expected, rp, rt, self.graph, &mut self.request)
+            } else {
+                let (so, ro) = (s.offsets.as_ptr(), r.offsets.as_ptr());
+                library.ineighbor_alltoallv(
+                    from,
+                    counts,
+                    so,
+                    byte,
+                    to,
+                    expected,
+                    ro,
+                    byte,
+                    self.graph,
+                    &mut self.request,
+                )
+            }
+        };
+        started.of(OPERATION)?;
+        self.active = true;
+        Ok(())
+    }
+
+    /// Whether the collective is done.
+    fn is_done(&mut self) -> Result<bool> {
+        if self.active {
+            let mut flag = 0;
+            // SAFETY: the request is active.
+            unsafe { self.library.test(&mut self.request, &mut flag, self.library.constants().status_ignore()) }
+                .of(OPERATION)?;
+            self.active = flag == 0;
+        }
+        Ok(!self.active)
+    }
+}
+
+impl Prepared for Neighbors {
+    fn stage(&self) -> Stage {
+        self.messages.stage
+    }
+
+    fn start_receives(&mut self) -> Result<()> {
+        self.given = 0;
+        self.unsent = self.messages.sends.len();
+        if self.unsent == 0 { self.go() } else { Ok(()) }
+    }
+
+    fn start_send(&mut self, _send: usize) -> Result<()> {
+        self.unsent -= 1;
+        if self.unsent == 0 { self.go() } else { Ok(()) }
+    }
+
+    fn next_receive(&mut self) -> Result<Option<usize>> {
+        // Also without receives: the collective has to end.
+        if self.active {
+            let runtime = self.comm.runtime;
+            let turn = runtime.enter(OPERATION)?;
+            if turn.direct && self.comm.timeout().is_none() {
+                // SAFETY: the request is active.
+                unsafe { self.library.wait(&mut self.request, &mut RawStatus::default()) }
+                    .map_err(|e| failure::error(OPERATION, e))?;
+                self.active = false;
+            } else {
+                let mut backoff = Backoff::new(runtime, self.comm.timeout());
+                while !self.is_done()? {
+                    backoff.pause(OPERATION)?;
+                }
+            }
+        }
+        let next = self.given;
+        self.given += 1;
+        Ok((next < self.messages.recvs.len()).then_some(next))
+    }
+
+    fn test(&mut self) -> Result<bool> {
+        let runtime = self.comm.runtime;
+        let _turn = runtime.enter(OPERATION)?;
+        self.is_done()
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>, keep: Keep) {
+        give_up(self.comm.runtime, self, keep);
+    }
+}
+
+impl Under for Neighbors {
+    fn is_over(&mut self) -> bool {
+        matches!(self.is_done(), Ok(true))
+    }
+}
+
+impl Drop for Neighbors {
+    fn drop(&mut self) {
+        let (mut request, mut graph, persistent) = (self.request, self.graph, self.persistent);
+        let comm = self.comm.clone();
+        free(self.comm.runtime, move |library| {
+            // SAFETY: inactive, since a set that is under way is not dropped; made by this set, freed once. Freeing a
+            // communicator is local in the libraries known (see `comm`). A failure leaks them.
+            unsafe {
+                if persistent && request != library.constants().request_null {
+                    let _ = library.request_free(&mut request);
+                }
+                let _ = library.comm_free(&mut graph);
+            }
+            drop(comm);
+        });
+    }
+}

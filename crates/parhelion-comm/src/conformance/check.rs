@@ -40,13 +40,13 @@ impl From<Error> for Halt {
 
 /// Ends the case unless the condition holds.
 #[track_caller]
-pub(super) fn ensure(holds: bool, text: impl Display) -> Outcome {
+pub fn ensure(holds: bool, text: impl Display) -> Outcome {
     if holds { Ok(()) } else { Err(Halt::failed(text)) }
 }
 
 /// Ends the case unless both are equal.
 #[track_caller]
-pub(super) fn equal<T: PartialEq + Debug>(what: impl Display, got: T, want: T) -> Outcome {
+pub fn equal<T: PartialEq + Debug>(what: impl Display, got: T, want: T) -> Outcome {
     if got == want {
         return Ok(());
     }
@@ -55,7 +55,7 @@ pub(super) fn equal<T: PartialEq + Debug>(what: impl Display, got: T, want: T) -
 
 /// Ends the case unless both hold the same bytes; names the first difference.
 #[track_caller]
-pub(super) fn same<T: Element>(what: impl Display, got: &[T], want: &[T]) -> Outcome {
+pub fn same<T: Element>(what: impl Display, got: &[T], want: &[T]) -> Outcome {
     if got.len() != want.len() {
         return Err(Halt::failed(format_args!("{what}: expected {} elements, got {}", want.len(), got.len())));
     }
@@ -83,7 +83,7 @@ fn hex<T: Element>(element: &T) -> String {
 
 /// Ends the case unless the call was refused with the expected kind of error; gives that error.
 #[track_caller]
-pub(super) fn refused<T>(
+pub fn refused<T>(
     what: impl Display,
     result: Result<T, Error>,
     expected: &str,
@@ -98,7 +98,7 @@ pub(super) fn refused<T>(
 
 /// Calls `done` until it says yes; ends the case if it never does.
 #[track_caller]
-pub(super) fn eventually(what: impl Display, mut done: impl FnMut() -> Result<bool, Error>) -> Outcome {
+pub fn eventually(what: impl Display, mut done: impl FnMut() -> Result<bool, Error>) -> Outcome {
     const LIMIT: Duration = Duration::from_secs(20);
     let start = Instant::now();
     loop {

@@ -18,7 +18,7 @@
 //!
 //! The program `examples/conformance.rs` runs the suite on whatever backend the environment names.
 
-mod check;
+pub mod check;
 mod communicators;
 mod errors;
 mod inflight;

@@ -17,6 +17,7 @@
 //! ```
 
 mod combine;
+pub mod conformance;
 pub mod decomposition;
 pub mod dist_array;
 pub mod distribution;

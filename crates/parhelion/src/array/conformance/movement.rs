@@ -1,0 +1,128 @@
+//! Arrays on the move: redistribute, copy, gather, scatter.
+
+use ndarray::{ArrayView, Dim, Dimension};
+use parhelion_comm::conformance::check::{ensure, refused, same};
+use parhelion_comm::conformance::{Case, Outcome};
+use parhelion_comm::{Communicator, Element, ErrorKind};
+
+use super::draw::Draw;
+use super::model::{cell, holds, rounds, whole};
+use crate::array::{Decomposition, DistArray, IndexSpace};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("arrays: redistribution keeps every cell between any two distributions", |c| {
+        rounds(21, |draw| redistributed::<f64, 1>(c, draw))?;
+        rounds(22, |draw| redistributed::<u8, 2>(c, draw))?;
+        rounds(23, |draw| redistributed::<[u8; 3], 3>(c, draw))?;
+        rounds(24, |draw| redistributed::<[f64; 2], 4>(c, draw))
+    }),
+    Case::new("arrays: a region is copied between arrays of any shapes, and nothing else", |c| {
+        rounds(25, |draw| copied::<u16, 1>(c, draw))?;
+        rounds(26, |draw| copied::<f64, 2>(c, draw))?;
+        rounds(27, |draw| copied::<[u8; 5], 3>(c, draw))?;
+        rounds(28, |draw| copied::<u8, 4>(c, draw))
+    }),
+    Case::new("arrays: gathers give the whole or a region, at a root or everywhere", |c| {
+        rounds(29, |draw| gathered::<u64, 1>(c, draw))?;
+        rounds(30, |draw| gathered::<f32, 2>(c, draw))?;
+        rounds(31, |draw| gathered::<[u8; 3], 3>(c, draw))?;
+        rounds(32, |draw| gathered::<u8, 4>(c, draw))
+    }),
+    Case::new("arrays: a root's array is scattered to every copy", |c| {
+        rounds(33, |draw| scattered::<u64, 1>(c, draw))?;
+        rounds(34, |draw| scattered::<f32, 2>(c, draw))?;
+        rounds(35, |draw| scattered::<[u8; 3], 3>(c, draw))?;
+        rounds(36, |draw| scattered::<u8, 4>(c, draw))
+    }),
+    Case::new("arrays: a root that scatters nothing or a wrong shape is an error at every rank", misscattered),
+];
+
+pub(super) fn redistributed<T: Element, const D: usize>(c: &Communicator, draw: &mut Draw) -> Outcome {
+    let shape = draw.shape::<D>();
+    let (a, b) = (draw.decomposition(c, shape)?, draw.decomposition(c, shape)?);
+    let array = DistArray::<T, D>::from_fn(&a, |index| cell(index, 1))?;
+    let other = array.redistribute(&b)?;
+    holds(format_args!("from {a}"), &other, |index| cell(index, 1))?;
+    let stored = other.with_halo();
+    let owned = other.owned_space();
+    let clean = stored
+        .space()
+        .iter()
+        .filter(|&index| !owned.contains(index))
+        .all(|index| bytemuck::bytes_of(&stored[index]).iter().all(|&byte| byte == 0));
+    ensure(clean, "redistribution leaves the halo zero")?;
+    let back = other.redistribute(&a)?;
+    holds(format_args!("to {b} and back"), &back, |index| cell(index, 1))
+}
+
+pub(super) fn copied<T: Element, const D: usize>(c: &Communicator, draw: &mut Draw) -> Outcome {
+    let (shape, other_shape) = (draw.shape::<D>(), draw.shape::<D>());
+    let (a, b) = (draw.decomposition(c, shape)?, draw.decomposition(c, other_shape)?);
+    let region = draw.region(a.space().intersect(&b.space()));
+    let source = DistArray::<T, D>::from_fn(&a, |index| cell(index, 1))?;
+    let mut target = DistArray::<T, D>::zeros(&b)?;
+    target.with_halo_mut().fill(cell::<T, 1>([9], 9));
+    target.for_each_mut(|index, x| *x = cell(index, 2));
+    target.copy_from(&source, region)?;
+    holds(format_args!("{region} from {a}"), &target, |index| cell(index, if region.contains(index) { 1 } else { 2 }))?;
+    let owned = target.owned_space();
+    let mut halo = Vec::new();
+    target.with_halo().for_each(|index, &x| halo.extend((!owned.contains(index)).then_some(x)));
+    same("the halo of a copy's target", &halo, &vec![cell::<T, 1>([9], 9); halo.len()])
+}
+
+pub(super) fn gathered<T: Element, const D: usize>(c: &Communicator, draw: &mut Draw) -> Outcome
+where
+    Dim<[usize; D]>: Dimension,
+{
+    let shape = draw.shape::<D>();
+    let grid = draw.decomposition(c, shape)?;
+    let (root, region) = (draw.below(c.size()), draw.region(grid.space()));
+    let array = DistArray::<T, D>::from_fn(&grid, |index| cell(index, 1))?;
+    let check = |what: &str, got: &ndarray::Array<T, Dim<[usize; D]>>, region: IndexSpace<D>| -> Outcome {
+        ensure(got.shape() == region.shape(), format_args!("{what} of {region} has the shape {:?}", got.shape()))?;
+        let wanted: Vec<T> = region.iter().map(|index| cell(index, 1)).collect();
+        same(format_args!("{what} of {region} from {grid}"), got.as_slice().unwrap_or_default(), &wanted)
+    };
+    for (what, got, region) in
+        [("gather", array.gather(root)?, grid.space()), ("gather_region", array.gather_region(region, root)?, region)]
+    {
+        ensure(got.is_some() == (c.rank() == root), format_args!("{what}: the root and nobody else has the cells"))?;
+        got.iter().try_for_each(|got| check(what, got, region))?;
+    }
+    check("gather_all", &array.gather_all()?, grid.space())?;
+    let again = DistArray::from_local(&grid, array.local())?;
+    holds("from_local", &again, |index| cell(index, 1))
+}
+
+pub(super) fn scattered<T: Element, const D: usize>(c: &Communicator, draw: &mut Draw) -> Outcome
+where
+    Dim<[usize; D]>: Dimension,
+{
+    let shape = draw.shape::<D>();
+    let grid = draw.decomposition(c, shape)?;
+    let root = draw.below(c.size());
+    let cells: Vec<T> = whole(&grid, |index| cell(index, 1));
+    let view = ArrayView::from_shape(crate::array::dist_array::dim(shape), &cells).expect("as many cells as the shape");
+    let array = DistArray::scatter(&grid, (c.rank() == root).then_some(view), root)?;
+    holds(format_args!("scatter from {root}"), &array, |index| cell(index, 1))?;
+    // An array that is not in C order.
+    let reversed = view.reversed_axes();
+    let turned = Decomposition::new(std::array::from_fn(|a| shape[D - 1 - a]), c)?;
+    let array = DistArray::scatter(&turned, (c.rank() == root).then_some(reversed), root)?;
+    holds("scatter of a transposed view", &array, |index| cell::<T, D>(std::array::from_fn(|a| index[D - 1 - a]), 1))
+}
+
+fn misscattered(c: &Communicator) -> Outcome {
+    let argument = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
+    let grid = Decomposition::new([6, 5], c)?;
+    let root = c.size() - 1;
+    refused("scatter of nothing", DistArray::<f64, 2>::scatter(&grid, None, root), "InvalidArgument", argument)?;
+    let narrow = ndarray::Array2::<f64>::zeros((6, 4));
+    let given = (c.rank() == root).then(|| narrow.view());
+    refused("scatter of a narrow array", DistArray::scatter(&grid, given, root), "InvalidArgument", argument)?;
+    // The communicator still works.
+    let whole = ndarray::Array2::<f64>::ones((6, 5));
+    let array = DistArray::scatter(&grid, (c.rank() == root).then(|| whole.view()), root)?;
+    holds("scatter after failed ones", &array, |_| 1.0)
+}

@@ -90,7 +90,9 @@ impl Case {
         Case { min_ranks, ..self }
     }
 
-    const fn needs(self, needs: Needs) -> Self {
+    /// The case, which needs this of the run.
+    #[must_use]
+    pub const fn needs(self, needs: Needs) -> Self {
         Case { needs, ..self }
     }
 

@@ -235,7 +235,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
 
     /// [`runs`](Self::runs) where this rank holds the first copy of its cells; none elsewhere.
     pub(super) fn counted_runs(&self) -> impl Iterator<Item = &[T]> {
-        self.runs().take_while(|_| self.decomposition.is_first_copy(self.rank()))
+        let counts = self.decomposition.is_first_copy(self.rank());
+        self.runs().filter(move |_| counts)
     }
 
     /// An array of this decomposition whose owned cells are `cells`, in C order of their positions.

@@ -1,7 +1,9 @@
 //! Whole arrays and regions of them from one place to another: gather, scatter, redistribute, copy.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use ndarray::{Array, ArrayView, Dim, Dimension};
-use parhelion_comm::{Element, Error, ErrorKind, Layout, Result};
+use parhelion_comm::{Communicator, Element, Error, ErrorKind, Layout, Op, Result};
 
 use super::dist_array::dim;
 use super::transfer::{self, Transfer};
@@ -130,7 +132,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// Halo cells are zero.
     ///
     /// Collective: a message from each rank to each other rank with which it shares cells, no others; cells that stay on
-    /// their rank are copied once.
+    /// their rank are copied once. Where checks are on, one reduction before.
     ///
     /// ```
     /// use parhelion::prelude::*;
@@ -150,13 +152,15 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// # Errors
     /// Another shape or number of ranks; what [`Decomposition::check`] finds; a lost peer, a timeout, a deadlock.
     pub fn redistribute(&self, decomposition: &Decomposition<D>) -> Result<Self> {
+        let print = decomposition.check().map_or(0, |()| decomposition.fingerprint());
+        agree(self.communicator(), "redistribute", (self.decomposition().fingerprint(), print, size_of::<T>()))?;
         let mut array = Self::zeros(decomposition)?;
         if self.shape() != array.shape() {
             let (from, to) = (self.decomposition(), decomposition);
             let text = format!("{from} cannot become {to}: the shapes differ; use copy_from for a common region");
             return Err(Error::new("redistribute", ErrorKind::InvalidArgument(text)));
         }
-        array.copy_from(self, self.decomposition().space())?;
+        array.take_from("redistribute", self, self.decomposition().space())?;
         Ok(array)
     }
 
@@ -164,17 +168,24 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// communicators have the same ranks.
     ///
     /// Collective: a message from each rank that owns cells of the region in `other` to each other rank that owns them
-    /// here, no others.
+    /// here, no others; where checks are on, one reduction before.
     ///
     /// # Errors
-    /// A region that reaches out of either array; another number of ranks; a lost peer, a timeout, a deadlock.
+    /// A region that reaches out of either array; another number of ranks; where checks are on, arguments that differ
+    /// between ranks, at every rank; a lost peer, a timeout, a deadlock.
     pub fn copy_from(&mut self, other: &Self, region: IndexSpace<D>) -> Result<()> {
+        let prints = (self.decomposition().fingerprint(), other.decomposition().fingerprint());
+        agree(self.communicator(), "copy_from", (prints, region, size_of::<T>()))?;
         self.check_region("copy_from", region)?;
         other.check_region("copy_from", region)?;
+        self.take_from("copy_from", other, region)
+    }
+
+    fn take_from(&mut self, operation: &'static str, other: &Self, region: IndexSpace<D>) -> Result<()> {
         let (here, there) = (self.communicator(), other.communicator());
         if (here.rank(), here.size()) != (there.rank(), there.size()) {
             let text = format!("the arrays belong to different ranks: {here:?} and {there:?}");
-            return Err(Error::new("copy_from", ErrorKind::InvalidArgument(text)));
+            return Err(Error::new(operation, ErrorKind::InvalidArgument(text)));
         }
         let transfer = Transfer::new(other.decomposition(), self.decomposition(), region, here.rank());
         let communicator = here.clone();
@@ -189,6 +200,24 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         let text = format!("the region {region} reaches out of the global space {space}");
         Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
     }
+}
+
+/// Where checks are on, that all ranks call with the same arguments: otherwise messages would be missed, or mistaken for
+/// others. Collective then: one reduction.
+pub(super) fn agree(communicator: &Communicator, operation: &'static str, arguments: impl Hash) -> Result<()> {
+    if !communicator.config().checks {
+        return Ok(());
+    }
+    let mut hasher = DefaultHasher::new();
+    (operation, arguments).hash(&mut hasher);
+    let here = hasher.finish();
+    // The largest and, negated, the smallest.
+    let extremes = communicator.all_reduce(&[here, !here], Op::Max)?;
+    if extremes[0] == !extremes[1] {
+        return Ok(());
+    }
+    let text = format!("{operation} of arrays, regions or axes that are not the same on all ranks");
+    Err(Error::new(operation, ErrorKind::Mismatch(text)))
 }
 
 /// The array of `region` from the parts of all ranks, one behind the other.

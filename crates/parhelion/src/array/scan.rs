@@ -11,7 +11,7 @@
 use parhelion_comm::{Communicator, Element, Error, ErrorKind, Located, Reduction, Result};
 
 use super::combine::Combiner;
-use super::movement::rearranged;
+use super::movement::{agree, rearranged};
 use super::{Decomposition, DistArray, Distribution};
 
 /// The tag of the messages in this file.
@@ -57,8 +57,9 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// The inclusive scan along `axis`: each cell combined with all before it along the axis. The result is distributed
     /// as this array.
     ///
-    /// Collective over the ranks in a line along the axis: a logarithmic number of rounds of messages. An axis that is
-    /// cyclic or block-cyclic is redistributed to blocks before, and back afterwards.
+    /// Collective: a logarithmic number of rounds of messages among the ranks in a line along the axis. An axis that is
+    /// cyclic or block-cyclic is redistributed to blocks before, and back afterwards. Where checks are on, one reduction
+    /// before.
     ///
     /// # Errors
     /// No such axis; as [`scan`](Self::scan).
@@ -81,6 +82,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
             return Err(Error::new("scan", ErrorKind::InvalidArgument(text)));
         }
         let grid = self.decomposition();
+        agree(self.communicator(), "scan", (grid.fingerprint(), axis, first.is_some(), size_of::<T>()))?;
         let map = grid.axis(axis);
         if !map.is_contiguous() {
             let mut blocks = grid.distributions().clone();

@@ -214,3 +214,35 @@ fn splitters<T: Copy + bytemuck::Pod>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parhelion_comm::{BackendKind, Config, Error};
+
+    use super::*;
+
+    #[test]
+    fn samples_give_every_rank_about_what_it_shall_have() {
+        const RANKS: usize = 5;
+        let config = Config::default().backend(BackendKind::Local).ranks(RANKS).timeout(Duration::from_secs(60));
+        let keys: [fn(usize) -> u32; 4] =
+            [|_| 1, |i| i as u32, |i| (i as u32).wrapping_mul(2_654_435_761), |i| i as u32 % 3];
+        let shares = [[4000; RANKS], [0, 12_000, 0, 7000, 1000], [20_000, 0, 0, 0, 0]];
+        for (key, lengths) in keys.into_iter().flat_map(|key| shares.map(|lengths| (key, lengths))) {
+            for wanted in shares {
+                let parts = parhelion_comm::launch(&config, |world| {
+                    let before: usize = lengths[..world.rank()].iter().sum();
+                    let local = (before..before + lengths[world.rank()]).map(key).collect();
+                    Ok::<_, Error>(sample_sort(&world, local, &lengths, &wanted, &u32::cmp)?.len())
+                });
+                let parts = parts.expect("it sorts");
+                assert_eq!(parts.iter().sum::<usize>(), 20_000);
+                // A boundary is off by less than what one sample of each rank stands for.
+                let off = parts.iter().zip(wanted).map(|(&got, wanted)| got.abs_diff(wanted)).max();
+                assert!(off <= Some(2 * 20_000 / 64), "{lengths:?} to {wanted:?}: {parts:?}");
+            }
+        }
+    }
+}

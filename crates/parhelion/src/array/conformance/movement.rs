@@ -2,12 +2,12 @@
 
 use ndarray::{ArrayView, Dim, Dimension};
 use parhelion_comm::conformance::check::{ensure, refused, same};
-use parhelion_comm::conformance::{Case, Outcome};
-use parhelion_comm::{Communicator, Element, ErrorKind};
+use parhelion_comm::conformance::{Case, Needs, Outcome};
+use parhelion_comm::{Communicator, Element, ErrorKind, Op};
 
 use super::draw::Draw;
 use super::model::{cell, holds, rounds, whole};
-use crate::array::{Decomposition, DistArray, IndexSpace};
+use crate::array::{Decomposition, DistArray, Distribution, IndexSpace};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("arrays: redistribution keeps every cell between any two distributions", |c| {
@@ -34,6 +34,9 @@ pub(super) const CASES: &[Case] = &[
         rounds(35, |draw| scattered::<[u8; 3], 3>(c, draw))?;
         rounds(36, |draw| scattered::<u8, 4>(c, draw))
     }),
+    Case::new("arrays: ranks that move different things all get an error where checks are on", disagreeing)
+        .ranks(2)
+        .needs(Needs::Checks),
     Case::new("arrays: a root that scatters nothing or a wrong shape is an error at every rank", misscattered),
 ];
 
@@ -111,6 +114,25 @@ where
     let turned = Decomposition::new(std::array::from_fn(|a| shape[D - 1 - a]), c)?;
     let array = DistArray::scatter(&turned, (c.rank() == root).then_some(reversed), root)?;
     holds("scatter of a transposed view", &array, |index| cell::<T, D>(std::array::from_fn(|a| index[D - 1 - a]), 1))
+}
+
+fn disagreeing(c: &Communicator) -> Outcome {
+    let mismatch = |kind: &ErrorKind| matches!(kind, ErrorKind::Mismatch(_));
+    let grid = Decomposition::new([6, 5], c)?;
+    let array = DistArray::from_fn(&grid, |[i, j]| 5 * i + j)?;
+    let last = c.rank() == c.size() - 1;
+    let mut copy = array.zeros_like();
+    let region = if last { IndexSpace::from([0..6, 0..4]) } else { grid.space() };
+    refused("copy of regions that differ", copy.copy_from(&array, region), "Mismatch", mismatch)?;
+    let outside = if last { IndexSpace::from([0..7, 0..5]) } else { grid.space() };
+    refused("copy of a region that one rank has wrong", copy.copy_from(&array, outside), "Mismatch", mismatch)?;
+    let rules = [Distribution::Block, if last { Distribution::Cyclic } else { Distribution::Block }];
+    let target = grid.clone().grid([c.size(), 1]).distribution(rules);
+    refused("redistribution to targets that differ", array.redistribute(&target), "Mismatch", mismatch)?;
+    refused("scans along axes that differ", array.scan_axis(usize::from(last), Op::Sum), "Mismatch", mismatch)?;
+    // The communicator still works.
+    copy.copy_from(&array, grid.space())?;
+    holds("copy after refused ones", &copy, |[i, j]| 5 * i + j)
 }
 
 fn misscattered(c: &Communicator) -> Outcome {

@@ -152,6 +152,9 @@ fn precise(c: &Communicator) -> Outcome {
     }
     let mixed = DistArray::from_fn(&grid, |[i]| [1e-250f64, 3e250, 1.0, 4e250, 0.0][(i as usize).min(4)])?.norm()?;
     ensure((mixed - 5e250).abs() <= 1e236, format_args!("norm of values of all sizes: {mixed:e}"))?;
+    let halves = DistArray::from_fn(&grid, |[i]| if i < n as i64 / 2 { 1e-3f64 } else { 2e250 })?.norm()?;
+    let expected = 2e250 * ((n - n / 2) as f64).sqrt();
+    ensure((halves - expected).abs() <= expected * 1e-14, format_args!("norm of two sizes: {halves:e}"))?;
     for (value, what) in [(f64::INFINITY, "infinity"), (f64::NAN, "NaN")] {
         for place in [0, n as i64 - 1] {
             let values = DistArray::from_fn(&grid, |[i]| if i == place { value } else { 1e300 })?;

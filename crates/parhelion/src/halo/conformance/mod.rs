@@ -7,10 +7,11 @@ mod adjoint;
 mod check;
 mod fill;
 mod flight;
+mod plans;
 
 use parhelion_comm::conformance::Case;
 
 /// Every case, simple things first.
 pub fn suite() -> Vec<Case> {
-    [fill::CASES, flight::CASES, adjoint::CASES].concat()
+    [plans::CASES, fill::CASES, flight::CASES, adjoint::CASES].concat()
 }

@@ -41,9 +41,10 @@ struct Suite {
     local: bool,
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 4] = [
     Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false },
     Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true },
+    Suite { row: "halo", program: "halo_conformance", arguments: &[], environment: &[], local: true },
     // What the default thread level forbids, and the row above therefore leaves out.
     Suite {
         row: "conformance, threads",
@@ -86,7 +87,7 @@ impl Selection<'_> {
 
 /// Runs every program on the local backend and on every library.
 pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> {
-    let programs = match steps::build_programs(&["mpi-abi", "parhelion-comm", "parhelion-cli"], "dev") {
+    let programs = match steps::build_programs(&["mpi-abi", "parhelion-comm", "parhelion", "parhelion-cli"], "dev") {
         Ok(programs) => programs,
         Err(why) => {
             println!("   {why}");

@@ -1,0 +1,11 @@
+use parhelion::prelude::*;
+
+fn write(u: DistArray<f64, 1>) -> Result<DistArray<f64, 1>> {
+    let mut inflight = u.start_exchange()?;
+    inflight.owned_mut().fill(1.0);
+    inflight.finish()
+}
+
+fn main() {
+    let _ = write;
+}

@@ -1,6 +1,6 @@
 //! Memory that ranks read directly, and signals.
 
-use super::check::{Outcome, ensure, equal, refused, same};
+use super::check::{Halt, Outcome, ensure, equal, refused, same};
 use super::sample::{neighbours, pattern, seed};
 use super::{Case, Needs};
 use crate::communicator::Communicator;
@@ -29,6 +29,15 @@ pub(super) const CASES: &[Case] = &[
         .ranks(2),
     Case::new("signals: with no peers", no_peers),
 ];
+
+/// Skips what only ranks of one node can do.
+fn on_one_node(c: &Communicator) -> Outcome {
+    let here = c.split_shared()?.size();
+    if c.all_reduce(&[here], Op::Min)? == [c.size()] {
+        return Ok(());
+    }
+    Err(Halt::Skipped("needs ranks of one node".to_owned()))
+}
 
 fn others(c: &Communicator) -> Vec<usize> {
     (0..c.size()).filter(|&rank| rank != c.rank()).collect()
@@ -92,6 +101,7 @@ fn many(c: &Communicator) -> Outcome {
 }
 
 fn neighbours_read(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let peers = ring(c);
     let attached = c.attach(&peers)?;
     // Allocated after attaching, large and small, and again in every round.
@@ -107,7 +117,7 @@ fn neighbours_read(c: &Communicator) -> Outcome {
                 let mut token = [0u64];
                 c.recv(&mut token, peer, 1)?;
                 let Some(attached) = attached else {
-                    return Err(super::Halt::failed(format_args!("rank {peer} is not attached")));
+                    return Err(Halt::failed(format_args!("rank {peer} is not attached")));
                 };
                 equal("the peer", attached.peer(), peer)?;
                 let got = read::<f64>(attached, token[0], len)?;
@@ -120,6 +130,7 @@ fn neighbours_read(c: &Communicator) -> Outcome {
 }
 
 fn all_read_all(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     // This rank among them.
     let peers: Vec<usize> = (0..c.size()).rev().collect();
     let attached = c.attach(&peers)?;
@@ -136,6 +147,7 @@ fn all_read_all(c: &Communicator) -> Outcome {
 }
 
 fn out_of_bounds(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
     for attached in c.attach(&others(c))?.into_iter().flatten() {
         for (token, bytes) in [(u64::MAX, 1), (u64::MAX - 100, 50), (0, 8), (1 << 40, usize::MAX), (1 << 63, 8)] {
@@ -166,19 +178,24 @@ fn several_lists(c: &Communicator) -> Outcome {
     let none = c.attach(&[])?.len();
     equal("answers for nobody", none, 0)?;
     let other = c.dup()?;
-    let mut found = 0;
+    let mut found = vec![0u8; c.size()];
     for distance in 1..c.size() {
         let mut pair = vec![(c.rank() + distance) % c.size(), (c.rank() + c.size() - distance) % c.size()];
         pair.dedup();
-        found += other.attach(&pair)?.iter().flatten().count();
+        other.attach(&pair)?.iter().flatten().for_each(|peer| found[peer.peer()] = 1);
         equal("a collective in between", c.all_reduce(&[1u8], Op::Sum)?, vec![c.size() as u8])?;
     }
-    // One setting for all, one node: everybody or nobody.
-    let most = c.all_reduce(&[found], Op::Max)?;
-    equal("attached", most, c.all_reduce(&[found], Op::Min)?)
+    // Either both of two ranks or none.
+    let found = c.all_gather(&found)?;
+    let found: Vec<&[u8]> = found.chunks(c.size()).collect();
+    for (a, b) in (0..c.size()).flat_map(|a| (0..a).map(move |b| (a, b))) {
+        equal(format_args!("whether ranks {a} and {b} reach each other"), found[a][b], found[b][a])?;
+    }
+    Ok(())
 }
 
 fn as_set(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let shared = c.config().shared_memory;
     let peers = others(c);
     for len in [0usize, 10, 100_000] {
@@ -196,6 +213,7 @@ fn as_set(c: &Communicator) -> Outcome {
 }
 
 fn rounds(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     const ROUNDS: u64 = 300;
     let peers = ring(c);
     let attached = c.attach(&peers)?;
@@ -223,6 +241,7 @@ fn rounds(c: &Communicator) -> Outcome {
 }
 
 fn words_apart(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let peers = others(c);
     let signals = c.signals(&peers, 9)?;
     equal("words", signals.words(), 9)?;
@@ -248,6 +267,7 @@ fn words_apart(c: &Communicator) -> Outcome {
 }
 
 fn last_values(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     for round in 0..20u64 {
         let signals = c.signals(&others(c), 1)?;
         signals.post(0, round + 1);
@@ -269,6 +289,7 @@ fn last_values(c: &Communicator) -> Outcome {
 }
 
 fn many_signals(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let mut kept = Vec::new();
     for i in 0..200u64 {
         let signals = c.signals(&ring(c), 1 + i as usize % 4)?;
@@ -287,6 +308,7 @@ fn many_signals(c: &Communicator) -> Outcome {
 }
 
 fn other_numbers(c: &Communicator) -> Outcome {
+    on_one_node(c)?;
     let differs = |kind: &ErrorKind| matches!(kind, ErrorKind::Mismatch(_));
     if c.rank() < 2 {
         let error = refused("other numbers", c.signals(&[1 - c.rank()], 1 + c.rank()), "Mismatch", differs)?;

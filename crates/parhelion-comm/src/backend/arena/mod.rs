@@ -138,3 +138,84 @@ fn reserve() -> usize {
     let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
     usize::try_from(wanted.min(limit)).unwrap_or(usize::MAX) / PAGE * PAGE
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output, Stdio};
+
+    use super::*;
+    use crate::backend::block::Block;
+
+    /// Runs the test `name` of this module alone in a new process, after the shell command `before`.
+    fn again(name: &str, before: &str) -> Output {
+        let script = format!("{before}; exec \"$0\" --exact backend::arena::tests::{name} --nocapture");
+        let program = std::env::current_exe().unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(program).env("PARHELION_TEST_AGAIN", "1").stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    fn is_again() -> bool {
+        std::env::var_os("PARHELION_TEST_AGAIN").is_some()
+    }
+
+    #[track_caller]
+    fn passed(output: &Output) {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
+    }
+
+    #[test]
+    fn a_limit_of_file_sizes_leaves_plain_memory() {
+        if !is_again() {
+            // Resizing a file beyond the limit would kill the process.
+            return passed(&again("a_limit_of_file_sizes_leaves_plain_memory", "ulimit -f 1000"));
+        }
+        assert!(Arena::of_process().is_none());
+        assert_eq!(Block::shared(100, 64).token(), None);
+    }
+
+    #[test]
+    fn a_limit_of_address_space_makes_the_reserve_smaller() {
+        if !is_again() {
+            return passed(&again("a_limit_of_address_space_makes_the_reserve_smaller", "ulimit -v 900000"));
+        }
+        let arena = Arena::of_process().expect("room for a small one");
+        assert!((LEAST..900_000 << 10).contains(&arena.file.mapping.len()));
+        assert!(Block::shared(100, 64).token().is_some());
+    }
+
+    #[test]
+    fn a_forked_child_leaves_the_arena_of_its_parent_alone() {
+        unsafe extern "C" {
+            fn fork() -> i32;
+            fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+            fn _exit(code: i32) -> !;
+        }
+        let arena = Arc::new(Arena::new(1 << 20).unwrap());
+        let (at, ptr, bytes) = arena.take(200_000, 64).unwrap();
+        // SAFETY: the block is this test's.
+        unsafe { ptr.write_bytes(7, bytes) };
+        // Locked, as another thread might have it at the time of the fork.
+        let locked = arena.space();
+        // SAFETY: the child calls nothing that allocates or locks, and leaves without running anything else.
+        unsafe {
+            let child = fork();
+            if child == 0 {
+                arena.give(at, bytes);
+                _exit(i32::from(arena.take(64, 64).is_some()));
+            }
+            let mut status = -1;
+            assert!(child > 0 && waitpid(child, &mut status, 0) == child);
+            assert_eq!(status, 0, "the child took a block");
+        }
+        drop(locked);
+        // SAFETY: as above.
+        assert!(
+            unsafe { std::slice::from_raw_parts(ptr.as_ptr(), bytes) }.iter().all(|b| *b == 7),
+            "the child freed it"
+        );
+        // SAFETY: taken above, and no longer used.
+        unsafe { arena.give(at, bytes) };
+    }
+}

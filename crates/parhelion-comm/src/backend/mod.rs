@@ -19,6 +19,7 @@
 //!    call waits beyond [`Config::timeout`].
 //! 7. **Threads.** Every method may be called from any thread at any time; what the thread level forbids is an error.
 
+#[cfg_attr(not(target_os = "linux"), path = "no_arena.rs")]
 pub(crate) mod arena;
 pub(crate) mod block;
 pub(crate) mod generic;

@@ -4,6 +4,7 @@ use super::check::{Halt, Outcome, ensure, equal, refused, same};
 use super::sample::{neighbours, pattern, seed};
 use super::{Case, Needs};
 use crate::communicator::Communicator;
+use crate::config::BackendKind;
 use crate::element::Element;
 use crate::error::ErrorKind;
 use crate::memory::{Memory, PeerMemory};
@@ -30,8 +31,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("signals: with no peers", no_peers),
 ];
 
-/// Skips what only ranks of one node can do.
+/// Skips what only ranks of one node can do, and only where it can be done at all.
 fn on_one_node(c: &Communicator) -> Outcome {
+    if c.backend() == BackendKind::Mpi && !cfg!(target_os = "linux") {
+        return Err(Halt::Skipped("needs memory files, which only Linux has".to_owned()));
+    }
     let here = c.split_shared()?.size();
     if c.all_reduce(&[here], Op::Min)? == [c.size()] {
         return Ok(());

@@ -61,8 +61,7 @@ impl Drop for PeerUse {
 
 /// Words of this process, lent to peers.
 pub(crate) struct Loan {
-    /// What the peers borrow it by.
-    pub(crate) token: u64,
+    token: u64,
     count: usize,
     own: Arc<OwnUse>,
 }
@@ -77,6 +76,11 @@ impl Loan {
         let lent = Lent(block);
         lent.users().store(1 + peers as u64, Ordering::Release);
         Some(Loan { token, count, own: Arc::new(OwnUse { arena, lent: Some(lent) }) })
+    }
+
+    /// What the peers borrow it by.
+    pub(crate) fn token(&self) -> u64 {
+        self.token
     }
 
     /// The words themselves.
@@ -119,7 +123,7 @@ mod tests {
         let arena = PeerArena::find(&own.identity().unwrap()).unwrap();
         let left = || own.left.lock().unwrap().len();
         let loan = Loan::new(3, 2).unwrap();
-        let token = loan.token;
+        let token = loan.token();
         let words = loan.words();
         // SAFETY: as many words, and this use is counted; the other one is forgone.
         let borrowed = unsafe { borrow(&arena, token, 3) }.unwrap();

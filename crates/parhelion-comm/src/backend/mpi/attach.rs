@@ -80,7 +80,7 @@ pub(super) fn signals(comm: &Arc<Comm>, peers: &[usize], count: usize) -> Result
     /// No token: the words are not where a peer could read them.
     const NOWHERE: u64 = 0;
     let loan = comm.config.shared_memory.then(|| Loan::new(count, peers.len())).flatten();
-    let token = loan.as_ref().map_or(NOWHERE, |loan| loan.token);
+    let token = loan.as_ref().map_or(NOWHERE, Loan::token);
     let met = meet(comm, "signals", peers, [token, count as u64])?;
     let mut words = Vec::with_capacity(peers.len());
     let mut fault = None;

@@ -1,4 +1,6 @@
 //! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
+//!
+//! Two parts: messages and collectives ([`crate::compare`]), and halo exchanges ([`crate::halo`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +10,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::compare::{Measurements, Side, median};
+use crate::halo::{self, HaloTimes};
 use crate::launch::{Stderr, bounded, clean_command};
 use crate::mpi::{self, LIBRARIES, Library};
+use crate::table::Table;
 use crate::{Result, root, shared, steps};
 
 /// How long one measuring program, or the building of one, may take.
@@ -29,16 +33,38 @@ const MATRIX: &str = "data/bcsstk16.mtx";
 const SOLVE_RANKS: &str = "4";
 const SOLVE_TARGET: f64 = 1.0;
 
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Part {
+    /// Messages, collectives and the solve of a matrix
+    Messages,
+    /// Halo exchanges of blocks
+    Halo,
+}
+
+impl Part {
+    /// The lines between which its tables stand in a document.
+    fn markers(self) -> [&'static str; 2] {
+        match self {
+            Part::Messages => ["<!-- bench -->", "<!-- /bench -->"],
+            Part::Halo => ["<!-- bench halo -->", "<!-- /bench halo -->"],
+        }
+    }
+}
+
 /// What to measure, and where the tables go.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What to measure [default: all]
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// Two short rounds instead of five: a first look, not numbers to publish
     #[arg(long)]
     quick: bool,
     /// Only this library (a name that `cargo xtask mpi` prints), and the local backend
     #[arg(long, value_name = "NAME", value_parser = LIBRARIES.map(|library| library.name))]
     library: Option<String>,
-    /// Also put the tables into this file, between the lines `<!-- bench -->` and `<!-- /bench -->`
+    /// Also put the tables into this file, between lines such as `<!-- bench -->` and `<!-- /bench -->`
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
@@ -60,44 +86,30 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     warn_if_busy();
     let rounds = if options.quick { 2 } else { 5 };
-    let mut bench = Bench { quick: options.quick, ours, all: Measurements::default(), failures: Vec::new() };
-    for round in 1..=rounds {
-        println!("== round {round} of {rounds}");
-        for (peer, operations) in TURNS {
-            for library in &libraries {
-                if peers.is_some() {
-                    bench.peer(library, peer)?;
-                }
-                for operation in operations {
-                    bench.mpi(library, operation)?;
-                }
-            }
-            for operation in operations {
-                bench.local(operation)?;
-            }
-        }
+    let has = |part| options.parts.is_empty() || options.parts.contains(&part);
+    let mut bench = Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, failures: Vec::new() };
+    let (mut missed, mut written) = (Vec::new(), Vec::new());
+    if has(Part::Messages) {
+        let (tables, closing) = bench.messages(&libraries, &mut missed)?;
+        written.push((Part::Messages, tables, closing));
     }
-    let solve = bench.solve(rounds)?;
-    let Bench { all, failures, .. } = bench;
-    let mut missed = Vec::new();
-    let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, &mut missed)).collect();
-    tables.push(all.beside_mpi(&mut missed));
-    missed.extend(solve.iter().filter(|s| s.seconds > SOLVE_TARGET).map(Solve::sentence));
-    for table in &tables {
-        println!("\n{}", table.text());
+    if has(Part::Halo) {
+        written.push((Part::Halo, bench.halo(&libraries, &mut missed)?, String::new()));
     }
-    if let Some(solve) = &solve {
-        println!("{}", solve.sentence());
+    for (_, tables, closing) in &written {
+        tables.iter().for_each(|table| println!("\n{}", table.text()));
+        println!("{closing}");
     }
     print_list("Targets missed", &missed);
-    print_list("Failed", &failures);
+    print_list("Failed", &bench.failures);
     if let Some(file) = &options.markdown {
-        let heading = format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks.\n\n", machine());
-        let tables: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
-        let closing = solve.map_or_else(String::new, |solve| format!("\n{}.\n", solve.sentence()));
-        insert(file, &format!("{heading}{}{closing}", tables.join("\n")))?;
+        for (part, tables, closing) in &written {
+            let heading = format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks.\n\n", machine());
+            let tables: Vec<String> = tables.iter().map(Table::markdown).collect();
+            insert(file, part.markers(), &format!("{heading}{}\n{closing}", tables.join("\n")))?;
+        }
     }
-    Ok(failures.is_empty())
+    Ok(bench.failures.is_empty())
 }
 
 fn print_list(heading: &str, lines: &[String]) {
@@ -117,44 +129,110 @@ fn warn_if_busy() {
 struct Bench<'a> {
     quick: bool,
     ours: &'a Path,
-    all: Measurements,
+    has_peers: bool,
+    rounds: usize,
     failures: Vec<String>,
 }
 
 impl Bench<'_> {
-    fn peer(&mut self, library: &Library, program: &str) -> Result<()> {
-        let mut command = library.bound_command(RANKS);
-        command.arg(peer_path(library, program));
-        self.measure(Side::Peer(library.name), program, command)
+    /// Messages, collectives and the solve: their tables, and a closing sentence.
+    fn messages(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
+        let mut all = Measurements::default();
+        let mut add = |side: Option<Side>, out: &str| all.add(side.expect("no limits here"), out);
+        for round in 1..=self.rounds {
+            println!("== messages and collectives, round {round} of {}", self.rounds);
+            for (program, operations) in TURNS {
+                for library in libraries {
+                    if self.has_peers {
+                        let command = peer(library, program);
+                        self.measure(program, Some(Side::Peer(library.name)), command, &mut add)?;
+                    }
+                    for operation in operations {
+                        let command = self.mpi(library, operation);
+                        self.measure(operation, Some(Side::Mpi(library.name)), command, &mut add)?;
+                    }
+                }
+                for operation in operations {
+                    let command = self.local(operation);
+                    self.measure(operation, Some(Side::Local), command, &mut add)?;
+                }
+            }
+        }
+        let solve = self.solve()?;
+        let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, missed)).collect();
+        tables.push(all.beside_mpi(missed));
+        missed.extend(solve.iter().filter(|s| s.seconds > SOLVE_TARGET).map(Solve::sentence));
+        Ok((tables, solve.map_or_else(String::new, |solve| format!("{}.\n", solve.sentence()))))
     }
 
-    fn mpi(&mut self, library: &Library, operation: &str) -> Result<()> {
+    /// Halo exchanges: their tables.
+    fn halo(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<Vec<Table>> {
+        let mut all = HaloTimes::default();
+        let mut add = |side, out: &str| all.add(side, out);
+        if self.has_peers {
+            // Alone and once: it pins its own threads, and takes minutes with its samples.
+            let mut command = clean_command(limits_path());
+            command.arg("face");
+            self.measure("limits", None, command, &mut add)?;
+        }
+        for round in 1..=self.rounds {
+            println!("== halo exchanges, round {round} of {}", self.rounds);
+            for case in halo::cases() {
+                for library in libraries {
+                    if self.has_peers {
+                        let mut command = peer(library, "halo3d");
+                        command.args(&case.peer);
+                        self.measure("halo3d", Some(Side::Peer(library.name)), command, &mut add)?;
+                    }
+                    let mut command = self.mpi(library, "halo");
+                    command.args(&case.ours);
+                    self.measure("halo", Some(Side::Mpi(library.name)), command, &mut add)?;
+                }
+                let mut command = self.local("halo");
+                command.args(&case.ours).args(["--scheme", "shared"]);
+                self.measure("halo", Some(Side::Local), command, &mut add)?;
+            }
+        }
+        let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, missed)).collect();
+        tables.push(all.beside_limit(missed));
+        tables.extend(libraries.iter().map(|l| all.by_scheme(l.name)));
+        Ok(tables)
+    }
+
+    fn mpi(&self, library: &Library, operation: &str) -> Command {
         let mut command = library.bound_command(RANKS);
         command.env("PARHELION_MPI_LIB", library.path());
         command.arg(self.ours).args(["bench", operation, "-n", &RANKS.to_string(), "--backend", "mpi", "--json"]);
-        self.measure(Side::Mpi(library.name), operation, command)
+        command
     }
 
-    fn local(&mut self, operation: &str) -> Result<()> {
+    fn local(&self, operation: &str) -> Command {
         let mut command = clean_command(self.ours);
         command.args(["bench", operation, "-n", &RANKS.to_string(), "--backend", "local", "--pin", "--json"]);
-        self.measure(Side::Local, operation, command)
+        command
     }
 
-    fn measure(&mut self, side: Side, what: &str, mut command: Command) -> Result<()> {
+    /// Runs `command` and gives what it printed to `add`, which answers how many measurements that were.
+    fn measure(
+        &mut self,
+        what: &str,
+        side: Option<Side>,
+        mut command: Command,
+        add: &mut dyn FnMut(Option<Side>, &str) -> Result<usize>,
+    ) -> Result<()> {
         // The touch cases are not compared; the peers run them all the same.
         command.env("B_TOUCH_S", "0.01");
         if self.quick {
             command.envs([("B_TARGET_S", "0.002"), ("B_SAMPLES", "11")]);
         }
         let ran = bounded(command, &format!("bench-{what}"), Stderr::Captured, LIMIT)?;
-        let added = self.all.add(side, &ran.out);
-        let failure = match added {
+        let failure = match add(side, &ran.out) {
             Err(why) => why,
             Ok(_) if !ran.end.success() => ran.end.to_string(),
             Ok(0) => "it printed no measurement".into(),
             Ok(_) => return Ok(()),
         };
+        let side = side.map_or_else(|| "the limits".to_owned(), |side| side.to_string());
         let failure = format!("{what}, {side}: {failure}");
         println!("   FAILED {failure}\n{}", ran.excerpt());
         if !self.failures.contains(&failure) {
@@ -164,13 +242,13 @@ impl Bench<'_> {
     }
 
     /// The time to solve, where the matrix exists.
-    fn solve(&mut self, rounds: usize) -> Result<Option<Solve>> {
+    fn solve(&mut self) -> Result<Option<Solve>> {
         let Some(matrix) = shared(MATRIX) else {
             println!("   solve is not measured: ../shared/{MATRIX} does not exist");
             return Ok(None);
         };
         let mut samples = Vec::new();
-        for _ in 0..rounds {
+        for _ in 0..self.rounds {
             let mut command = clean_command(self.ours);
             command.arg("solve").arg(&matrix).args(["-n", SOLVE_RANKS, "--backend", "local", "--json"]);
             let ran = bounded(command, "bench-solve", Stderr::Captured, LIMIT)?;
@@ -199,6 +277,18 @@ impl Solve {
     }
 }
 
+/// The C program on its library.
+fn peer(library: &Library, program: &str) -> Command {
+    let mut command = library.bound_command(RANKS);
+    command.arg(peer_path(library, program));
+    command
+}
+
+/// The program that needs no MPI.
+fn limits_path() -> PathBuf {
+    root().join("target/peers/limits")
+}
+
 fn peer_path(library: &Library, program: &str) -> PathBuf {
     root().join("target/peers").join(library.name).join(program)
 }
@@ -211,36 +301,45 @@ fn build_peers(sources: &Path, libraries: &[Library]) -> Result<()> {
         let mut make = clean_command("make");
         make.arg("--silent").arg("-C").arg(sources);
         make.arg(format!("MPICC={}", library.compiler().display())).arg(format!("OUT={}", out.display()));
-        make.args(TURNS.map(|(program, _)| out.join(program)));
+        make.args(["pingpong", "coll", "halo3d"].map(|program| out.join(program)));
         // Open MPI's wrapper looks for its settings below the place its wheel was built for.
         make.env("OPAL_PREFIX", library.wheel.prefix());
+        if library.has_persistent_collectives() {
+            make.arg("PCOLL=1");
+        }
         let ran = bounded(make, &format!("peers-{}", library.name), Stderr::Captured, LIMIT)
             .map_err(|why| format!("{why}; the C peers need make and a C compiler"))?;
         if !ran.end.success() {
             return Err(format!("the C peers do not build on {}: {}\n{}", library.name, ran.end, ran.excerpt()));
         }
     }
+    println!("== build: the limits");
+    let mut compiler = clean_command("cc");
+    compiler.args(["-O3", "-march=native", "-std=gnu11", "-o"]).arg(limits_path()).arg(sources.join("limits.c"));
+    compiler.arg("-lpthread");
+    let ran = bounded(compiler, "peers-limits", Stderr::Captured, LIMIT)?;
+    if !ran.end.success() {
+        return Err(format!("the limits do not build: {}\n{}", ran.end, ran.excerpt()));
+    }
     Ok(())
 }
 
 /// Puts `text` between the markers in `file`; a file that does not exist yet gets them.
-fn insert(file: &Path, text: &str) -> Result<()> {
+fn insert(file: &Path, [open, close]: [&str; 2], text: &str) -> Result<()> {
     let old = match fs::read_to_string(file) {
         Ok(old) => old,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => format!("{OPEN}\n{CLOSE}\n"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => format!("{open}\n{close}\n"),
         Err(e) => return Err(format!("cannot read {}: {e}", file.display())),
     };
-    let new = spliced(&old, text).ok_or_else(|| format!("{} has no lines {OPEN} and {CLOSE}", file.display()))?;
+    let new = spliced(&old, [open, close], text)
+        .ok_or_else(|| format!("{} has no lines {open} and {close}", file.display()))?;
     fs::write(file, new).map_err(|e| format!("cannot write {}: {e}", file.display()))
 }
 
-const OPEN: &str = "<!-- bench -->";
-const CLOSE: &str = "<!-- /bench -->";
-
-fn spliced(old: &str, text: &str) -> Option<String> {
-    let (before, rest) = old.split_once(OPEN)?;
-    let (_, after) = rest.split_once(CLOSE)?;
-    Some(format!("{before}{OPEN}\n{}\n{CLOSE}{after}", text.trim_end()))
+fn spliced(old: &str, [open, close]: [&str; 2], text: &str) -> Option<String> {
+    let (before, rest) = old.split_once(open)?;
+    let (_, after) = rest.split_once(close)?;
+    Some(format!("{before}{open}\n{}\n{close}{after}", text.trim_end()))
 }
 
 /// Processor, cores and day.
@@ -259,9 +358,10 @@ mod tests {
     #[test]
     fn tables_replace_what_stood_between_the_markers() {
         let old = "# Title\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n";
-        let new = spliced(old, "new\n").unwrap();
+        let markers = Part::Messages.markers();
+        let new = spliced(old, markers, "new\n").unwrap();
         assert_eq!(new, "# Title\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n");
-        assert_eq!(spliced(&new, "new").unwrap(), new);
-        assert_eq!(spliced("no markers", "new"), None);
+        assert_eq!(spliced(&new, markers, "new").unwrap(), new);
+        assert_eq!(spliced("no markers", markers, "new"), None);
     }
 }

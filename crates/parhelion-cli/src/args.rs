@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use parhelion::halo::Settings;
 use parhelion::{BackendKind, Config, ThreadLevel};
 
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ pub(crate) struct Command {
 pub(crate) enum Action {
     /// Solve a sparse linear system A x = b
     Solve(SolveArgs),
+    /// Let heat spread on a grid or in a picture, by stencil and halo exchange
+    Heat(HeatArgs),
     /// Say which backends can be used here, and why not
     Info(InfoArgs),
     /// Measure an operation
@@ -117,6 +120,67 @@ pub(crate) struct SolveArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "The grid is periodic. Without a picture the start is a sum of products of sines, and the result is \
+                        compared with the exact solution. Every result is the same to the last bit for any number of \
+                        ranks, backend and scheme; the checksum shows it.\n\
+                        In JSON, seconds are the slowest rank's."
+)]
+pub(crate) struct HeatArgs {
+    /// Cells along each axis: two or three numbers
+    #[arg(long, value_name = "NxN[xN]", default_value = "512x512", value_parser = Size::parse)]
+    pub(crate) size: Size,
+    /// Steps in time
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) steps: u64,
+    /// Start from a picture, grey or in colours, instead of sines
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["size", "convergence"])]
+    pub(crate) image: Option<PathBuf>,
+    /// Write PREFIX-before.png and PREFIX-after.png (of a cube, the middle plane)
+    #[arg(long, value_name = "PREFIX", default_value = "heat")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
+    /// How halos are exchanged: p2p, persistent, neighbor, persistent-neighbor, rma-pull, rma-push, shared or auto, with
+    /// +datatype for derived datatypes instead of packing [default: PARHELION_SCHEME, else shared]
+    #[arg(long, value_name = "SCHEME", value_parser = str::parse::<Settings>)]
+    pub(crate) scheme: Option<Settings>,
+    /// Whether the interior is updated while halos are on their way
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub(crate) overlap: Switch,
+    /// Print the error at a quarter, a half and all of the size at one time, instead of one run
+    #[arg(long)]
+    pub(crate) convergence: bool,
+    /// Print one JSON object instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Cells along each axis.
+#[derive(Clone, Debug)]
+pub(crate) struct Size(pub(crate) Vec<usize>);
+
+impl Size {
+    fn parse(text: &str) -> Result<Self, String> {
+        let axes: Result<Vec<usize>, _> = text.split(['x', 'X']).map(str::parse).collect();
+        let axes = axes.map_err(|_| "give whole numbers with an x between them, as 512x512".to_owned())?;
+        let cells = axes.iter().try_fold(1usize, |cells, &n| cells.checked_mul(n));
+        match cells.and_then(|cells| cells.checked_mul(size_of::<f64>())) {
+            _ if axes.len() != 2 && axes.len() != 3 => Err("give two or three numbers, as 512x512 or 64x64x64".into()),
+            _ if axes.contains(&0) => Err("an axis without cells holds no heat".into()),
+            Some(bytes) if bytes <= isize::MAX as usize => Ok(Self(axes)),
+            _ => Err("more cells than there are addresses".into()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Solver {
     /// Conjugate gradients
@@ -167,6 +231,60 @@ pub(crate) struct BenchArgs {
     /// Bind each rank to a core of its own
     #[arg(long)]
     pub(crate) pin: bool,
+    #[command(flatten)]
+    pub(crate) halo: HaloArgs,
+}
+
+/// What `bench halo` measures: one cubic block of f64 for each rank, periodic.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Options of halo")]
+pub(crate) struct HaloArgs {
+    /// Cells along each edge of a rank's block [default: 32]
+    #[arg(long, value_name = "N", value_parser = length)]
+    pub(crate) size: Option<usize>,
+    /// Layers of the halo [default: 1]
+    #[arg(long, value_name = "N", value_parser = length)]
+    pub(crate) width: Option<usize>,
+    /// Arrays exchanged together [default: 1]
+    #[arg(long, value_name = "N", value_parser = length)]
+    pub(crate) fields: Option<usize>,
+    /// 6: faces; 26: edges and corners too [default: 6]
+    #[arg(long, value_name = "6|26", value_parser = directions)]
+    pub(crate) directions: Option<usize>,
+    /// Ranks along each axis [default: all along the first]
+    #[arg(long, value_name = "NxNxN", value_parser = process_grid)]
+    pub(crate) grid: Option<[usize; 3]>,
+    /// Schemes as for 'heat', with commas between them [default: all]
+    #[arg(long, value_name = "SCHEMES", value_delimiter = ',', value_parser = str::parse::<Settings>)]
+    pub(crate) scheme: Option<Vec<Settings>>,
+}
+
+impl HaloArgs {
+    /// Whether anything was said.
+    pub(crate) fn is_given(&self) -> bool {
+        let numbers = [self.size, self.width, self.fields, self.directions];
+        numbers.iter().any(Option::is_some) || self.grid.is_some() || self.scheme.is_some()
+    }
+}
+
+fn length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=100_000) => Ok(n),
+        _ => Err("give a number from 1 to 100000".into()),
+    }
+}
+
+fn directions(text: &str) -> Result<usize, String> {
+    match text {
+        "6" => Ok(6),
+        "26" => Ok(26),
+        _ => Err("give 6 or 26".into()),
+    }
+}
+
+fn process_grid(text: &str) -> Result<[usize; 3], String> {
+    let axes: Result<Vec<usize>, String> = text.split(['x', 'X']).map(length).collect();
+    axes?.try_into().map_err(|_| "give three numbers, as 2x1x1".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -186,6 +304,8 @@ pub(crate) enum Operation {
     ReduceScatter,
     /// Nothing but waiting for each other
     Barrier,
+    /// The halo of a block of cells, by every scheme
+    Halo,
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! The `parhelion` command.
 //!
-//! [`args`] is what can be said; [`solve`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the input; [`error`]
-//! is how a command fails: one line on stderr from one rank, exit code 2 from all.
+//! [`args`] is what can be said; [`solve`], [`heat`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the
+//! input, [`output`] and [`numbers`] are for what is written; [`error`] is how a command fails: one line on stderr from one
+//! rank, exit code 2 from all.
 
 mod args;
 mod bench;
 mod error;
+mod heat;
 mod info;
 mod matrix;
+mod numbers;
+mod output;
 mod solve;
 mod text;
 
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
     };
     let done = match &command.action {
         Action::Solve(args) => solve::run(args),
+        Action::Heat(args) => heat::run(args),
         Action::Info(args) => info::run(args),
         Action::Bench(args) => bench::run(args),
     };

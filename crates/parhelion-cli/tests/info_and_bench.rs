@@ -64,6 +64,29 @@ fn the_exchange_has_both_modes_and_bears_an_odd_rank() {
 }
 
 #[test]
+fn every_scheme_exchanges_halos_in_the_form_of_the_peer() {
+    let quick = [("B_TARGET_S", "0.00001"), ("B_SAMPLES", "3"), ("B_TOUCH_S", "0.001")];
+    let shape = ["--size", "6", "--width", "2", "--fields", "2", "--directions", "26", "--grid", "1x2x1"];
+    let ended = command::parhelion_with(&[&["bench", "halo", "-n", "2", "--json"], &shape[..]].concat(), &quick);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let lines: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2 * 8, "hot and touch of seven schemes and auto");
+    for line in &lines {
+        assert_eq!((&line["bench"], &line["case"]), (&"halo3d".into(), &"n6_h2_f2_d26_g1x2x1".into()));
+        assert_eq!((&line["ok"], &line["np"], &line["dirs"]), (&true.into(), &2.into(), &26.into()), "{line}");
+        // Two faces across axis 1 with their edges and corners, 2 layers, 2 fields.
+        assert_eq!(line["remote_bytes"], 2 * 2 * (2 * 10 * 10) * 8, "{line}");
+        assert_eq!(line["bytes"], 2 * (10 * 10 * 10 - 6 * 6 * 6) * 8, "{line}");
+        assert!(line["med_us"].as_f64().unwrap() > 0.0);
+    }
+    assert!(lines.iter().any(|line| line["variant"] == "auto" && line["chosen"].is_string()));
+    for args in [&["halo", "--grid", "2x2x2"][..], &["pingpong", "--size", "8"]] {
+        let ended = parhelion(&[&["bench", "-n", "2"], args].concat());
+        assert_eq!((ended.code, ended.stderr.lines().count()), (Some(2), 1), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn two_sided_operations_need_two_ranks() {
     for operation in ["pingpong", "exchange"] {
         let ended = parhelion(&["bench", operation, "-n", "1"]);

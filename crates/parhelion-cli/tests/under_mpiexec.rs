@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use command::{Ended, clean, collection, data, run, solve};
+use command::{Ended, Scratch, clean, collection, data, run, solve};
 
 /// A library: its directory in `target/mpi`, and the file to load where it is not the one its launcher leads to.
 const LIBRARIES: [(&str, Option<&str>); 6] = [
@@ -94,6 +94,31 @@ fn what_rank_0_alone_sees_ends_every_rank_with_one_line_and_code_2() {
             let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
             assert_eq!(lines.len(), 1, "{name} {args:?}: {}", ended.stderr);
             assert!(lines[0].contains(words), "{name} {args:?}: {}", lines[0]);
+        }
+    });
+}
+
+#[test]
+fn heat_gives_the_same_bits_as_threads_by_every_scheme() {
+    let scratch = Scratch::new("heat-mpiexec");
+    let prefix = scratch.path("heat");
+    let common = ["heat", "--size", "24x17", "--steps", "9", "--json", "--output", &prefix];
+    let alone = object("threads", &command::parhelion(&[&common[..], &["-n", "1"]].concat()));
+    each_library(|name, run| {
+        for scheme in [
+            "p2p",
+            "p2p+datatype",
+            "persistent",
+            "neighbor",
+            "persistent-neighbor",
+            "rma-pull",
+            "rma-push+datatype",
+            "shared",
+            "auto",
+        ] {
+            let value = object(name, &run(3, &[&common[..], &["--scheme", scheme]].concat()));
+            assert_eq!((&value["ranks"], &value["backend"]), (&3.into(), &"mpi".into()), "{name}");
+            assert_eq!(value["checksum"], alone["checksum"], "{name} {scheme}");
         }
     });
 }

@@ -87,5 +87,5 @@ fn measure(bench: &mut Bench<'_>, operation: Operation, size: usize) -> Result<(
 }
 
 fn case<'a>(bench: &'a str, variant: &'a str, name: String, bytes: usize) -> Case<'a> {
-    Case { bench, case: name, variant, mode: "hot", bytes, bandwidth: false }
+    Case { bench, case: name, variant, mode: "hot", bytes, bandwidth: false, extra: "" }
 }

@@ -2,6 +2,7 @@
 //! calibration ([`timing`]), the same JSON keys, and results that are checked before a number is believed.
 
 mod collectives;
+mod halo;
 mod pin;
 mod timing;
 mod two_sided;
@@ -19,6 +20,11 @@ use timing::{Sample, Settings};
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let launcher = launcher();
     let config = args.ranks.config(&launcher)?;
+    if args.operation != Operation::Halo && args.halo.is_given() {
+        return Err(Error::Input(
+            "--size, --width, --fields, --directions, --grid and --scheme are for 'bench halo'".into(),
+        ));
+    }
     let settings = Settings::from_env();
     let correct = parhelion::launch(&config, |world| {
         if args.pin {
@@ -34,6 +40,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         match args.operation {
             Operation::Pingpong => two_sided::pingpong(&mut bench)?,
             Operation::Exchange => two_sided::exchange(&mut bench)?,
+            Operation::Halo => halo::run(&mut bench, &args.halo)?,
             operation => collectives::run(&mut bench, operation)?,
         }
         Ok::<bool, Error>(bench.correct)
@@ -59,6 +66,8 @@ struct Case<'a> {
     bytes: usize,
     /// Whether the JSON has the bandwidth.
     bandwidth: bool,
+    /// Further keys of the JSON: `,"key":value` each.
+    extra: &'a str,
 }
 
 impl Bench<'_> {
@@ -77,7 +86,7 @@ impl Bench<'_> {
             return Ok(());
         }
         let [median, least, p10, p90] = [sample.median, sample.least, sample.p10, sample.p90].map(|s| s * 1e6);
-        let Case { bench, case: name, variant, mode, bytes, bandwidth } = case;
+        let Case { bench, case: name, variant, mode, bytes, bandwidth, extra } = case;
         if !self.json {
             let result = if ok { "right" } else { "WRONG" };
             return say(&format!(
@@ -88,13 +97,13 @@ impl Bench<'_> {
             .world
             .library()
             .map_or_else(|| self.world.backend().to_string(), |library| format!("{}:{library}", self.world.backend()));
-        let extra =
+        let bandwidth =
             if *bandwidth { format!(",\"GBps\":{:.3}", *bytes as f64 / sample.median / 1e9) } else { String::new() };
         let (lib, tag) = (quoted(&lib), quoted(&self.settings.tag));
         say(&format!(
             "{{\"bench\":\"{bench}\",\"lib\":{lib},\"cfg\":{tag},\"np\":{},\"case\":\"{name}\",\"variant\":\"{variant}\",\
              \"mode\":\"{mode}\",\"med_us\":{median:.4},\"min_us\":{least:.4},\"p10_us\":{p10:.4},\"p90_us\":{p90:.4},\
-             \"bytes\":{bytes},\"iters\":{},\"samples\":{},\"ok\":{ok}{extra}}}\n",
+             \"bytes\":{bytes},\"iters\":{},\"samples\":{},\"ok\":{ok}{bandwidth}{extra}}}\n",
             self.world.size(),
             sample.iterations,
             sample.samples

@@ -93,5 +93,5 @@ pub(super) fn exchange(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 fn case<'a>(bench: &'a str, variant: &'a str, mode: &'a str, bytes: usize) -> Case<'a> {
-    Case { bench, case: bytes.to_string(), variant, mode, bytes, bandwidth: true }
+    Case { bench, case: bytes.to_string(), variant, mode, bytes, bandwidth: true, extra: "" }
 }

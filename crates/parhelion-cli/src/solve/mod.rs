@@ -1,12 +1,11 @@
 //! `parhelion solve`: a sparse linear system over all ranks.
 //!
 //! [`problem`] reads it and hands out the rows; [`operator`] and [`halo`] make them a distributed matrix; [`krylov`]
-//! iterates; [`report`] says how it went and [`plot`] draws it; [`output`] holds the files that are written at the end.
+//! iterates; [`report`] says how it went and [`plot`] draws it.
 
 mod halo;
 mod krylov;
 mod operator;
-mod output;
 mod plot;
 mod problem;
 mod report;
@@ -20,10 +19,10 @@ use parhelion::{Communicator, Op};
 
 use crate::args::{SolveArgs, Solver};
 use crate::error::{Result, agree};
+use crate::output::Output;
 use crate::{launcher, say};
 use krylov::{Limits, Outcome, Space};
 use operator::Operator;
-use output::Output;
 use plot::Picture;
 use problem::Problem;
 use report::{RankShare, Report};

@@ -6,8 +6,8 @@ use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
 use super::krylov::Outcome;
-use super::plot::short_bytes;
 use crate::args::Solver;
+use crate::numbers::{counted, grouped, short_bytes};
 
 /// More ranks than this are summed up instead of listed.
 const MOST_LISTED: usize = 32;
@@ -218,24 +218,6 @@ fn write_row(text: &mut String, name: &str, share: &RankShare) -> std::fmt::Resu
         text,
         "{name:>6}  {rows:>10}  {nonzeros:>9}  {halo:>9.4}  {reduce:>9.4}  {compute:>9.4}  {sends:>8}  {messages:>4}"
     )
-}
-
-/// `4,884`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 rank`, `2 ranks`.
-fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

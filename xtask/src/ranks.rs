@@ -44,7 +44,7 @@ struct Suite {
 const SUITES: [Suite; 4] = [
     Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false },
     Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true },
-    Suite { row: "halo", program: "halo_conformance", arguments: &[], environment: &[], local: true },
+    Suite { row: "arrays", program: "array_conformance", arguments: &[], environment: &[], local: true },
     // What the default thread level forbids, and the row above therefore leaves out.
     Suite {
         row: "conformance, threads",

@@ -241,6 +241,16 @@ impl Communicator {
         })
     }
 
+    /// A communicator of the same ranks for a library's own messages: what a program receives on this one, with wildcards
+    /// too, is never one of them. Made once and the same at every call; message sets do not use it. Collective the first
+    /// time.
+    ///
+    /// # Errors
+    /// As [`Communicator::dup`].
+    pub fn internal(&self) -> Result<Communicator> {
+        self.private_for_sets()?.private_for_sets()
+    }
+
     /// The communicator that this one's sets use. Collective the first time.
     fn private_for_sets(&self) -> Result<Communicator> {
         let private = &self.transport().private().communicator;

@@ -4,7 +4,9 @@
 //! geometry lives there: intersections, halos, faces, splits. A *distribution* is a rule from the indices of one axis to
 //! the parts it is cut into. A *decomposition* is an index space over a process grid: a distribution per axis, halo
 //! widths and periodicity; it knows what every rank owns, and whose cells every halo copies. A *view* is an index space
-//! inside a parent index space over a buffer: it reads, or writes, exactly its own cells.
+//! inside a parent index space over a buffer: it reads, or writes, exactly its own cells. A *distributed array* is
+//! storage under a decomposition: each rank has its owned cells and a halo around them, and together they gather,
+//! redistribute, reduce, scan and sort.
 //!
 //! ```
 //! use parhelion::array::IndexSpace;

@@ -22,14 +22,16 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     }
 
     /// The cells of `region`, which is inside the global space, at `root`; `None` elsewhere. Index 0 of the result is the
-    /// region's start. Collective: one gather, to which ranks without cells of the region give nothing.
+    /// region's start. Collective: one gather, to which ranks without cells of the region give nothing; where checks are on,
+    /// one reduction before.
     ///
     /// # Errors
-    /// A region that reaches out of the global space, or differs between ranks; as [`gather`](Self::gather).
+    /// A region that reaches out of the global space; where checks are on, one that differs between ranks, at every rank; as [`gather`](Self::gather).
     pub fn gather_region(&self, region: IndexSpace<D>, root: usize) -> Result<Option<Array<T, Dim<[usize; D]>>>>
     where
         Dim<[usize; D]>: Dimension,
     {
+        agree(self.communicator(), "gather_region", (self.decomposition().fingerprint(), region))?;
         self.check_region("gather_region", region)?;
         let communicator = self.communicator();
         let packed = self.pack_counted(region);
@@ -188,8 +190,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
             return Err(Error::new(operation, ErrorKind::InvalidArgument(text)));
         }
         let transfer = Transfer::new(other.decomposition(), self.decomposition(), region, here.rank());
-        let communicator = here.clone();
-        transfer::carry_out(&communicator, &transfer, other.memory(), self.memory_mut())
+        let messages = here.internal()?;
+        transfer::carry_out(&messages, &transfer, other.memory(), self.memory_mut())
     }
 
     fn check_region(&self, operation: &'static str, region: IndexSpace<D>) -> Result<()> {

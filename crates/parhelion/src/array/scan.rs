@@ -15,7 +15,7 @@ use super::movement::{agree, rearranged};
 use super::{Decomposition, DistArray, Distribution};
 
 /// The tag of the messages in this file.
-const TAG: u32 = 0x7a12;
+const TAG: u32 = 2;
 
 /// Elements that are combined at a time.
 const CHUNK: usize = 512;
@@ -95,7 +95,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         let mut cells = self.to_vec();
         let lines = Lines::new(grid.local_shape(self.rank()), axis);
         lines.scan(&mut cells, op);
-        let before = if map.is_replicated() { None } else { before(grid, axis, &lines, &cells, op)? };
+        let messages = grid.communicator().internal()?;
+        let before = if map.is_replicated() { None } else { before(&messages, grid, axis, &lines, &cells, op)? };
         lines.follow(&mut cells, before, first, op);
         self.like_from(&cells)
     }
@@ -130,8 +131,10 @@ impl<T: Element, const D: usize> DistArray<T, D> {
 }
 
 /// What comes before this rank's part of each line along `axis`, from the combinations of whole parts at the ends of
-/// `cells`, scanned; `None` for the first part with cells. Collective over the ranks in a line.
+/// `cells`, scanned; `None` for the first part with cells. Collective over the ranks in a line, on an internal
+/// communicator.
 fn before<T: Element, const D: usize>(
+    communicator: &Communicator,
     grid: &Decomposition<D>,
     axis: usize,
     lines: &Lines,
@@ -141,7 +144,6 @@ fn before<T: Element, const D: usize>(
     if cells.is_empty() {
         return Ok(None);
     }
-    let communicator = grid.communicator();
     let here = grid.coordinates(communicator.rank());
     let map = grid.axis(axis);
     // Only parts with cells take part.

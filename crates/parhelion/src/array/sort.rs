@@ -102,7 +102,7 @@ impl<T: Element> DistArray<T, 1> {
         }));
         let sorted = rearranged(&grid, [Distribution::Explicit(boundaries)], [ranks])?;
         let transfer = Transfer::new(&sorted, &grid, grid.space(), communicator.rank());
-        carry_out(communicator, &transfer, &part, self.memory_mut())
+        carry_out(&communicator.internal()?, &transfer, &part, self.memory_mut())
     }
 }
 

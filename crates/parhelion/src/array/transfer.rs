@@ -18,7 +18,7 @@ use super::place::Place;
 use super::{AxisMap, AxisRun, Decomposition, IndexSpace};
 
 /// The tag of the messages in this file. They never cross each other: all ranks take part in every transfer, in one order.
-const TAG: u32 = 0x7a11;
+const TAG: u32 = 1;
 
 /// The cells that go to, or come from, one rank: where they lie in this rank's storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +168,8 @@ fn chosen<const D: usize>(
     product(parent, runs.each_ref().map(Vec::as_slice))
 }
 
-/// Carries out a transfer of elements of `from` to places of `to`. Collective over the ranks that share cells.
+/// Carries out a transfer of elements of `from` to places of `to`, on an internal communicator. Collective over the ranks
+/// that share cells.
 pub(super) fn carry_out<T: Element>(
     communicator: &Communicator,
     transfer: &Transfer,

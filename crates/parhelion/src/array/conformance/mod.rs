@@ -1,6 +1,7 @@
 //! The suite that arrays pass on every backend, as functions of a communicator.
 //!
-//! [`suite`] lists the cases, for [`run_suite`](parhelion_comm::conformance::run_suite). Each compares arrays of random
+//! [`suite`] lists the cases, for [`run_suite`](parhelion_comm::conformance::run_suite); the program
+//! `examples/array_conformance.rs` runs them on whatever backend the environment names. Each compares arrays of random
 //! shapes and distributions with the same work on a plain vector of all cells.
 
 mod draw;

@@ -1,9 +1,9 @@
 //! Arrays on the move: redistribute, copy, gather, scatter.
 
 use ndarray::{ArrayView, Dim, Dimension};
-use parhelion_comm::conformance::check::{ensure, refused, same};
+use parhelion_comm::conformance::check::{ensure, equal, refused, same};
 use parhelion_comm::conformance::{Case, Needs, Outcome};
-use parhelion_comm::{Communicator, Element, ErrorKind, Op};
+use parhelion_comm::{Any, Communicator, Element, ErrorKind, Op};
 
 use super::draw::Draw;
 use super::model::{cell, holds, rounds, whole};
@@ -11,29 +11,26 @@ use crate::array::{Decomposition, DistArray, Distribution, IndexSpace};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("arrays: redistribution keeps every cell between any two distributions", |c| {
-        rounds(21, |draw| redistributed::<f64, 1>(c, draw))?;
-        rounds(22, |draw| redistributed::<u8, 2>(c, draw))?;
-        rounds(23, |draw| redistributed::<[u8; 3], 3>(c, draw))?;
-        rounds(24, |draw| redistributed::<[f64; 2], 4>(c, draw))
+        rounds(21, |draw| redistributed::<u8, 1>(c, draw))?;
+        rounds(22, |draw| redistributed::<f64, 2>(c, draw))?;
+        rounds(23, |draw| redistributed::<f64, 3>(c, draw))?;
+        rounds(24, |draw| redistributed::<[u8; 3], 4>(c, draw))
     }),
     Case::new("arrays: a region is copied between arrays of any shapes, and nothing else", |c| {
-        rounds(25, |draw| copied::<u16, 1>(c, draw))?;
+        rounds(25, |draw| copied::<u8, 1>(c, draw))?;
         rounds(26, |draw| copied::<f64, 2>(c, draw))?;
-        rounds(27, |draw| copied::<[u8; 5], 3>(c, draw))?;
-        rounds(28, |draw| copied::<u8, 4>(c, draw))
+        rounds(27, |draw| copied::<[u8; 3], 4>(c, draw))
     }),
     Case::new("arrays: gathers give the whole or a region, at a root or everywhere", |c| {
-        rounds(29, |draw| gathered::<u64, 1>(c, draw))?;
-        rounds(30, |draw| gathered::<f32, 2>(c, draw))?;
-        rounds(31, |draw| gathered::<[u8; 3], 3>(c, draw))?;
-        rounds(32, |draw| gathered::<u8, 4>(c, draw))
+        rounds(29, |draw| gathered::<u8, 1>(c, draw))?;
+        rounds(30, |draw| gathered::<f64, 2>(c, draw))?;
+        rounds(31, |draw| gathered::<[u8; 3], 4>(c, draw))
     }),
     Case::new("arrays: a root's array is scattered to every copy", |c| {
-        rounds(33, |draw| scattered::<u64, 1>(c, draw))?;
-        rounds(34, |draw| scattered::<f32, 2>(c, draw))?;
-        rounds(35, |draw| scattered::<[u8; 3], 3>(c, draw))?;
-        rounds(36, |draw| scattered::<u8, 4>(c, draw))
+        rounds(33, |draw| scattered::<f64, 2>(c, draw))?;
+        rounds(34, |draw| scattered::<[u8; 3], 4>(c, draw))
     }),
+    Case::new("arrays: a program's own messages with wildcards do not meet those of arrays", wildcards),
     Case::new("arrays: ranks that move different things all get an error where checks are on", disagreeing)
         .ranks(2)
         .needs(Needs::Checks),
@@ -114,6 +111,21 @@ where
     let turned = Decomposition::new(std::array::from_fn(|a| shape[D - 1 - a]), c)?;
     let array = DistArray::scatter(&turned, (c.rank() == root).then_some(reversed), root)?;
     holds("scatter of a transposed view", &array, |index| cell::<T, D>(std::array::from_fn(|a| index[D - 1 - a]), 1))
+}
+
+fn wildcards(c: &Communicator) -> Outcome {
+    let n = 4 * c.size() + 1;
+    let grid = Decomposition::new([n], c)?;
+    let array = DistArray::from_fn(&grid, |[i]| i as u64)?;
+    let (next, before) = ((c.rank() + 1) % c.size(), (c.rank() + c.size() - 1) % c.size());
+    let waiting = c.irecv(vec![0u64; n], Any, Any)?;
+    let mut other = array.redistribute(&grid.clone().distribution([Distribution::Cyclic]))?;
+    let sums = other.scan_axis(0, Op::Sum)?;
+    other.sort_by(|a, b| b.cmp(a))?;
+    c.send(&[c.rank() as u64], next, 7)?;
+    equal("the program's message", waiting.wait()?, vec![before as u64])?;
+    holds("sorted meanwhile", &other, |[i]| n as u64 - 1 - i as u64)?;
+    holds("scanned meanwhile", &sums, |[i]| (i * (i + 1) / 2) as u64)
 }
 
 fn disagreeing(c: &Communicator) -> Outcome {

@@ -1,7 +1,7 @@
 //! The suite that every scheme passes on every backend, as functions of a communicator.
 //!
 //! [`suite`] lists the cases, for [`run_suite`](parhelion_comm::conformance::run_suite); the program
-//! `examples/halo_conformance.rs` runs them on whatever backend the environment names.
+//! `examples/array_conformance.rs` runs them on whatever backend the environment names.
 
 mod adjoint;
 mod check;

@@ -1,8 +1,8 @@
-//! Runs the suite of halo exchanges on the backend that the environment names: every scheme, every element type.
+//! Runs the suites of arrays and of halo exchanges on the backend that the environment names.
 //!
 //! ```console
-//! $ PARHELION_RANKS=4 cargo run --release -p parhelion --example halo_conformance
-//! $ mpiexec -n 4 target/release/examples/halo_conformance --filter adjoint
+//! $ PARHELION_RANKS=4 cargo run --release -p parhelion --example array_conformance
+//! $ mpiexec -n 4 target/release/examples/array_conformance --filter adjoint
 //! ```
 //!
 //! `--list` names the cases, `--filter TEXT` runs those whose name contains it. Rank 0 prints what failed, what was
@@ -11,9 +11,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use parhelion::conformance::{Selection, Unmet, Watchdog, run_suite};
-use parhelion::halo::conformance::suite;
-use parhelion::{Config, Error};
+use parhelion::conformance::{Case, Selection, Unmet, Watchdog, run_suite};
+use parhelion::{Config, Error, array, halo};
 
 /// How long one case may take, on two cores shared by seven ranks.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -39,14 +38,19 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("halo_conformance: {error}");
+            eprintln!("array_conformance: {error}");
             ExitCode::from(2)
         }
     }
 }
 
+/// Every case of both suites.
+fn suite() -> Vec<Case> {
+    [array::conformance::suite(), halo::conformance::suite()].concat()
+}
+
 fn usage(why: &str) -> ExitCode {
-    eprintln!("halo_conformance: {why}\nusage: halo_conformance [--list] [--filter TEXT]");
+    eprintln!("array_conformance: {why}\nusage: array_conformance [--list] [--filter TEXT]");
     ExitCode::from(2)
 }
 
@@ -62,7 +66,7 @@ fn run(selection: &Selection) -> Result<bool, Error> {
             report.failed.iter().for_each(|Unmet { name, why }| println!("FAIL {name}: {why}"));
             report.skipped.iter().for_each(|Unmet { name, why }| println!("SKIP {name}: {why}"));
             let (passed, failed, skipped) = (report.passed.len(), report.failed.len(), report.skipped.len());
-            println!("halo_conformance: {passed} passed, {failed} failed, {skipped} skipped");
+            println!("array_conformance: {passed} passed, {failed} failed, {skipped} skipped");
         }
         Ok::<_, Error>(report.is_success())
     })?;

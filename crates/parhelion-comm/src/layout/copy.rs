@@ -1,6 +1,6 @@
-//! Copies from any layout to any layout, in one pass.
+//! Copies from any layout to any layout, in one pass; and two of one shape at once.
 
-use super::kernel::{self, RowCopy};
+use super::kernel::{self, PairCopy, RowCopy};
 use super::nest::{Level, Nest};
 use super::{Layout, Run};
 
@@ -32,6 +32,76 @@ pub unsafe fn copy(src: *const u8, from: &Layout, dst: *mut u8, to: &Layout, siz
                 Some(nest) => nested(src, dst, &nest, size),
                 None => pieces(src, from, dst, to, size),
             },
+        }
+    }
+}
+
+/// The shape of a copy: copies of equal shape between the same buffers are better made two at a time by [`copy_pair`].
+///
+/// The opposite faces of a box across its fastest axis are such copies: the end of one row and the beginning of the next lie
+/// on one line of the cache, which is then visited once instead of twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PairShape {
+    run: usize,
+    levels: Vec<Level>,
+}
+
+impl PairShape {
+    /// The shape of the copy of elements of `size` bytes; `None` if nothing is gained by pairing it.
+    pub fn of(from: &Layout, to: &Layout, size: usize) -> Option<PairShape> {
+        let nest = Nest::new(from, to)?;
+        kernel::pairs_of(nest.run * size)?;
+        (!nest.levels().is_empty()).then(|| PairShape { run: nest.run, levels: nest.levels().to_vec() })
+    }
+}
+
+/// Two copies of one [`PairShape`] in turns, row by row; of other shapes, one after the other.
+///
+/// # Safety
+/// [`copy`]'s for either, and no element read by one is written by the other.
+pub unsafe fn copy_pair(src: [*const u8; 2], from: [&Layout; 2], dst: [*mut u8; 2], to: [&Layout; 2], size: usize) {
+    let nests = (Nest::new(from[0], to[0]), Nest::new(from[1], to[1]));
+    if let (Some(a), Some(b)) = nests
+        && (a.run, a.levels()) == (b.run, b.levels())
+        && let Some(pairs) = kernel::pairs_of(a.run * size)
+        && let [inner, outer @ ..] = a.levels()
+    {
+        let src = [src[0].wrapping_add(a.from * size), src[1].wrapping_add(b.from * size)];
+        let dst = [dst[0].wrapping_add(a.to * size), dst[1].wrapping_add(b.to * size)];
+        // SAFETY: the loops visit exactly the runs of all four layouts.
+        unsafe { around_pairs(src, dst, inner, outer, pairs, size) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe {
+            copy(src[0], from[0], dst[0], to[0], size);
+            copy(src[1], from[1], dst[1], to[1], size);
+        }
+    }
+}
+
+/// [`around`] for two.
+///
+/// # Safety
+/// Every run of either nest lies inside the buffers; [`PairCopy`]'s.
+unsafe fn around_pairs(
+    src: [*const u8; 2],
+    dst: [*mut u8; 2],
+    inner: &Level,
+    outer: &[Level],
+    pairs: PairCopy,
+    size: usize,
+) {
+    match outer {
+        // SAFETY: the caller's promise.
+        [] => unsafe { pairs(src, inner.from * size, dst, inner.to * size, inner.count) },
+        [faster @ .., slowest] => {
+            let (mut src, mut dst) = (src, dst);
+            for _ in 0..slowest.count {
+                // SAFETY: the caller's promise, for the nests without their slowest loops.
+                unsafe { around_pairs(src, dst, inner, faster, pairs, size) };
+                src = src.map(|p| p.wrapping_add(slowest.from * size));
+                dst = dst.map(|p| p.wrapping_add(slowest.to * size));
+            }
         }
     }
 }

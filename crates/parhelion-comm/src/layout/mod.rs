@@ -39,7 +39,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use combine::combine;
-pub use copy::copy;
+pub use copy::{PairShape, copy, copy_pair};
 
 /// Where elements lie in a buffer. Units are elements; see the [module](self) for the normal form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use super::{Axis, Layout};
 
 /// One loop: `count` steps, with the distances on either side.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Level {
     pub(super) count: usize,
     pub(super) from: usize,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Layout, combine, copy};
+use super::{Layout, PairShape, combine, copy, copy_pair};
 use crate::op::{Kernel, Op};
 
 fn indices(layout: &Layout) -> Vec<usize> {
@@ -105,6 +105,61 @@ proptest! {
         for (i, j) in indices(&from).into_iter().zip(indices(&to)) {
             expected[j] = i as u32;
         }
+        prop_assert_eq!(dst, expected);
+    }
+
+    #[test]
+    fn opposite_faces_are_copied_as_one_by_one(
+        mut shape in proptest::collection::vec(1usize..6, 0..=3),
+        (n, width) in (1usize..5).prop_flat_map(|w| (w..9, Just(w))),
+        size in prop_oneof![Just(1usize), Just(2), Just(3), Just(4), Just(8), Just(12), Just(16)],
+    ) {
+        // Rows of n cells with a halo on both sides, periodic.
+        shape.push(n + 2 * width);
+        let last = shape.len() - 1;
+        let face = |start: usize| {
+            let (mut starts, mut extent) = (vec![0; shape.len()], shape.clone());
+            (starts[last], extent[last]) = (start, width);
+            Layout::subarray(&shape, &starts, &extent)
+        };
+        let (from, to) = ([face(n), face(width)], [face(0), face(n + width)]);
+        let before: Vec<u8> = (0..shape.iter().product::<usize>() * size).map(|i| (i % 251) as u8).collect();
+        let (mut both, mut single) = (before.clone(), before);
+        // SAFETY: all four layouts lie inside the buffer, and no cell that is read is written.
+        unsafe {
+            let (src, dst) = (both.as_ptr(), both.as_mut_ptr());
+            copy_pair([src; 2], [&from[0], &from[1]], [dst; 2], [&to[0], &to[1]], size);
+            for side in [0, 1] {
+                copy(single.as_ptr(), &from[side], single.as_mut_ptr(), &to[side], size);
+            }
+        }
+        prop_assert_eq!(both, single);
+        let shapes = [0, 1].map(|side| PairShape::of(&from[side], &to[side], size));
+        prop_assert_eq!(&shapes[0], &shapes[1]);
+        let rows: usize = shape[..last].iter().product();
+        prop_assert_eq!(shapes[0].is_some(), rows > 1 && [1, 2, 4, 8, 12, 16, 24, 32, 48].contains(&(width * size)));
+    }
+
+    #[test]
+    fn two_copies_of_any_layouts_are_both_made(layouts in [any_layout(), any_layout(), any_layout(), any_layout()]) {
+        let pairs = [0, 2].map(|i| {
+            let len = layouts[i].len().min(layouts[i + 1].len());
+            (prefix(&layouts[i], len), once(&prefix(&layouts[i + 1], len)))
+        });
+        let pairs = pairs.map(|(from, to)| (prefix(&from, to.len()), to));
+        let src: Vec<u16> = (0..1000).collect();
+        let mut dst = pairs.each_ref().map(|(_, to)| vec![u16::MAX; to.end()]);
+        let mut expected = dst.clone();
+        for ((from, to), expected) in pairs.iter().zip(&mut expected) {
+            for (i, j) in indices(from).into_iter().zip(indices(to)) {
+                expected[j] = src[i];
+            }
+        }
+        prop_assume!(pairs.iter().all(|(from, _)| from.end() <= src.len()));
+        let [(from, to), (other_from, other_to)] = &pairs;
+        let targets = dst.each_mut().map(|dst| dst.as_mut_ptr().cast());
+        // SAFETY: the buffers are as long as the layouts need.
+        unsafe { copy_pair([src.as_ptr().cast(); 2], [from, other_from], targets, [to, other_to], 2) };
         prop_assert_eq!(dst, expected);
     }
 

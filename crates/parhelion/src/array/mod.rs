@@ -33,6 +33,7 @@ mod place;
 mod reduce;
 mod scan;
 pub mod sort;
+pub(crate) mod sums;
 mod transfer;
 pub mod view;
 mod windows;

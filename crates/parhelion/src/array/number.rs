@@ -32,6 +32,8 @@ pub(crate) mod sealed {
             Self: Number;
         /// The larger absolute value of its real and imaginary parts.
         fn magnitude(self) -> f64;
+        /// The absolute value.
+        fn absolute(self) -> f64;
         /// The square of the absolute value of `self * scale`.
         fn squared(self, scale: f64) -> f64;
         /// A norm, rounded.
@@ -97,6 +99,8 @@ macro_rules! integers {
             #[inline(always)]
             fn magnitude(self) -> f64 { (self as f64).abs() }
             #[inline(always)]
+            fn absolute(self) -> f64 { self.magnitude() }
+            #[inline(always)]
             fn squared(self, scale: f64) -> f64 { let x = self as f64 * scale; x * x }
             fn norm(norm: f64) -> f64 { norm }
             #[inline(always)]
@@ -125,6 +129,8 @@ macro_rules! floats {
             fn mean(wide: f64, count: u64) -> Self { $from(wide / count as f64) }
             #[inline(always)]
             fn magnitude(self) -> f64 { $to(self).abs() }
+            #[inline(always)]
+            fn absolute(self) -> f64 { self.magnitude() }
             #[inline(always)]
             fn squared(self, scale: f64) -> f64 { let x = $to(self) * scale; x * x }
             fn norm(norm: f64) -> Self { $from(norm) }
@@ -160,6 +166,8 @@ macro_rules! complex {
                 let (re, im) = (f64::from(self.re).abs(), f64::from(self.im).abs());
                 if re > im || re.is_nan() { re } else { im }
             }
+            #[inline(always)]
+            fn absolute(self) -> f64 { f64::from(self.re).hypot(f64::from(self.im)) }
             #[inline(always)]
             fn squared(self, scale: f64) -> f64 {
                 let (re, im) = (f64::from(self.re) * scale, f64::from(self.im) * scale);

@@ -4,10 +4,10 @@
 use parhelion_comm::{Element, Located, Op, Reduction, Result};
 
 use super::combine::Combiner;
-use super::fold::{Cascade, fold};
+use super::fold::Cascade;
 use super::local::pieces;
-use super::number::{Accumulator, sealed::Accumulate};
-use super::{DistArray, Number};
+use super::number::Accumulator;
+use super::{DistArray, Number, sums};
 
 impl<T: Element, const D: usize> DistArray<T, D> {
     /// All cells combined with `op`, which must be associative and commutative as far as the caller cares about the
@@ -56,13 +56,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
 
     /// This rank's counted cells, each loaded with `load`, combined with `op`.
     fn fold<A: Copy>(&self, load: impl Fn(T) -> A, op: impl Fn(A, A) -> A) -> Option<A> {
-        let mut cascade = Cascade::new();
-        for run in self.counted_runs() {
-            if let Some(x) = fold(run, run, &|x, _| load(x), &op) {
-                cascade.push(x, &op);
-            }
-        }
-        cascade.finish(&op)
+        sums::fold_runs(self.counted_runs(), load, op)
     }
 
     /// How many cells satisfy `test`. Collective: one reduction.
@@ -229,9 +223,7 @@ impl<T: Number, const D: usize> DistArray<T, D> {
     }
 
     fn wide_sum(&self) -> Result<T::Wide> {
-        let mut sum = [self.fold(T::widen, Accumulator::plus).unwrap_or(T::Wide::ZERO)];
-        T::Wide::sum_over(&mut sum, self.communicator())?;
-        Ok(sum[0])
+        sums::sum(self.communicator(), self.counted_runs())
     }
 
     /// The product of all cells; integers wrap, floats are accumulated as `f64`; 1 without cells. Collective: one
@@ -260,19 +252,10 @@ impl<T: Number, const D: usize> DistArray<T, D> {
     /// Arrays that are distributed differently; as [`count`](Self::count).
     pub fn dot(&self, other: &Self) -> Result<T> {
         self.check_alike("dot", other)?;
-        let mut cascade = Cascade::new();
-        if self.decomposition().is_first_copy(self.rank()) {
-            let load = |x: T, y: T| x.conjugate().widen().times(y.widen());
-            for (a, b, len) in pieces(self.layout(), other.layout()) {
-                let part = fold(&self.memory()[a..a + len], &other.memory()[b..b + len], &load, &Accumulator::plus);
-                if let Some(part) = part {
-                    cascade.push(part, &Accumulator::plus);
-                }
-            }
-        }
-        let mut sum = [cascade.finish(&Accumulator::plus).unwrap_or(T::Wide::ZERO)];
-        T::Wide::sum_over(&mut sum, self.communicator())?;
-        Ok(T::narrow(sum[0]))
+        let counts = self.decomposition().is_first_copy(self.rank());
+        let pairs = pieces(self.layout(), other.layout()).filter(|_| counts);
+        let slices = pairs.map(|(a, b, len)| (&self.memory()[a..a + len], &other.memory()[b..b + len]));
+        sums::dot(self.communicator(), slices)
     }
 
     /// The Euclidean norm, the root of the sum of the squares of the absolute values, without overflow on the way; of
@@ -281,37 +264,6 @@ impl<T: Number, const D: usize> DistArray<T, D> {
     /// # Errors
     /// As [`count`](Self::count).
     pub fn norm(&self) -> Result<T::Real> {
-        let mut all = [self.scaled_squares()];
-        self.communicator().all_reduce_in_place(&mut all, |a: [f64; 2], b: [f64; 2]| {
-            // Nothing has no scale; what is not finite stays so.
-            if b[1] == 0.0 || !a[1].is_finite() {
-                return a;
-            } else if a[1] == 0.0 || !b[1].is_finite() {
-                return b;
-            }
-            let scale = a[0].max(b[0]);
-            let square = |x: f64| x * x;
-            [scale, a[1] * square(a[0] / scale) + b[1] * square(b[0] / scale)]
-        })?;
-        let [[scale, sum]] = all;
-        Ok(T::norm(scale * sum.sqrt()))
-    }
-
-    /// A scale and the sum of the squares of this rank's values over the scale, which is 1 unless the sum would leave the
-    /// range in which squares are exact (Blue 1978).
-    fn scaled_squares(&self) -> [f64; 2] {
-        let sum_with = |scale: f64| self.fold(|x| x.squared(scale), |a, b| a + b).unwrap_or(0.0);
-        let sum = sum_with(1.0);
-        // Squares of values that matter neither overflow nor lose bits to underflow in this range; NaN is in no range.
-        if (1e-200..=1e300).contains(&sum) || sum.is_nan() {
-            return [1.0, sum];
-        }
-        let largest = self.fold(Accumulate::magnitude, f64::max).unwrap_or(0.0);
-        if largest == 0.0 || largest.is_infinite() {
-            return [1.0, largest];
-        }
-        // A power of two near the largest, so that scaling rounds nothing.
-        let scale = f64::exp2(largest.log2().floor().clamp(-1000.0, 1000.0));
-        [scale, sum_with(1.0 / scale)]
+        sums::norm(self.communicator(), || self.counted_runs())
     }
 }

@@ -11,13 +11,12 @@ use super::fields::Fields;
 use super::in_flight::carry_out;
 use super::leg::Landing;
 use super::pool::Way;
-use crate::array::DistArray;
 
 /// Combines the halo of `fields`, one array or several, into the owned cells it copies: `owner := owner op halo`, over all
 /// copies in a fixed order, so that every scheme and backend gives the same bits. The halo stays as it is. Collective over
 /// the communicator of the arrays; blocks until the neighbours have done the same.
 ///
-/// For a closure, and one array: [`DistArray::exchange_adjoint`].
+/// For a closure, and one array: [`DistArray::exchange_adjoint`](crate::array::DistArray::exchange_adjoint).
 ///
 /// # Errors
 /// An operator that is not defined for an element type, or [`Op::Average`]; as [`exchange`](super::exchange). After the
@@ -29,11 +28,8 @@ pub fn exchange_adjoint<F: Fields>(fields: &mut F, op: Op) -> Result<()> {
     carry_out(fields, Way::Adjoint, Landing::Combine(&kernels))
 }
 
-/// [`exchange_adjoint`] for one array and any operator, also a closure whose first argument is what the owner has.
-pub(super) fn exchange_adjoint_of<T: Element, const D: usize>(
-    array: &mut DistArray<T, D>,
-    op: &impl Reduction<T>,
-) -> Result<()> {
+/// [`exchange_adjoint`] for one array, or vector, of `T` and any operator, also a closure whose first argument is what the owner has.
+pub(crate) fn exchange_adjoint_of<T: Element, F: Fields>(array: &mut F, op: &impl Reduction<T>) -> Result<()> {
     let kernel = Kernel::of(op)?;
     check(&kernel)?;
     carry_out(array, Way::Adjoint, Landing::Combine(&[kernel]))

@@ -92,6 +92,11 @@ impl Exchanges {
         Ok(())
     }
 
+    /// The plan from owners to halos, after [`Exchanges::prepare`].
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        self.plan_of(Way::Forward)
+    }
+
     fn plan_of(&self, way: Way) -> &Arc<Plan> {
         let plan = self.plan.get().expect("fields are prepared before they are shown");
         match way {

@@ -7,11 +7,12 @@ mod adjoint;
 mod check;
 mod fill;
 mod flight;
+mod index;
 mod plans;
 
 use parhelion_comm::conformance::Case;
 
 /// Every case, simple things first.
 pub fn suite() -> Vec<Case> {
-    [plans::CASES, fill::CASES, flight::CASES, adjoint::CASES].concat()
+    [plans::CASES, fill::CASES, flight::CASES, adjoint::CASES, index::CASES].concat()
 }

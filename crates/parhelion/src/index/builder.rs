@@ -1,0 +1,252 @@
+//! Making a [`Descriptor`]: [`Builder`], then [`Pattern`], then [`Pattern::assemble`].
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use parhelion_comm::{Communicator, Error, ErrorKind, Op, Result};
+
+use super::Descriptor;
+use super::descriptor::Assembly;
+use super::numbering::{MixHasher, Owned};
+use crate::halo::Rounds;
+
+/// The first step of making a [`Descriptor`]: who owns what.
+///
+/// Its methods are collective: every rank calls the same one. What is wrong is said by [`Pattern::assemble`], at every rank.
+#[derive(Debug)]
+#[must_use = "nothing is made before `assemble`"]
+pub struct Builder {
+    communicator: Communicator,
+}
+
+/// What must hold of the indices from 0 to the largest that anybody owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Coverage {
+    /// Every one is owned by exactly one rank.
+    #[default]
+    Once,
+    /// None is owned by two ranks; some may have no owner.
+    AtMostOnce,
+    /// Every one is owned; some by several ranks.
+    Every,
+    /// Nothing.
+    Any,
+}
+
+/// The second step of making a [`Descriptor`]: what a rank needs beside what it owns. Its methods are local, and can be
+/// called any number of times.
+#[derive(Debug)]
+#[must_use = "nothing is made before `assemble`"]
+pub struct Pattern {
+    communicator: Communicator,
+    owned: Result<Owned>,
+    coverage: Coverage,
+    /// Every rank owns all.
+    replicated: bool,
+    halo: HashSet<u64, BuildHasherDefault<MixHasher>>,
+    entries: u64,
+    cut: u64,
+}
+
+/// How ownership was said, and the number of indices where that says it: equal on all ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Blocks,
+    OwnerOf(u64),
+    Owners(u64),
+    Listed,
+    Replicated(u64),
+}
+
+impl Kind {
+    fn words(self) -> [i64; 2] {
+        match self {
+            Kind::Blocks => [0, 0],
+            Kind::OwnerOf(total) => [1, total as i64],
+            Kind::Owners(total) => [2, total as i64],
+            Kind::Listed => [3, 0],
+            Kind::Replicated(total) => [4, total as i64],
+        }
+    }
+
+    fn describe([kind, total]: [i64; 2]) -> String {
+        let method = ["blocks", "owner_of", "owners", "owned", "replicated"][kind as usize];
+        if kind == 0 || kind == 3 { method.to_owned() } else { format!("{method} of {} indices", total as u64) }
+    }
+}
+
+impl Builder {
+    pub(super) fn new(communicator: &Communicator) -> Self {
+        Builder { communicator: communicator.clone() }
+    }
+
+    /// Consecutive blocks in the order of the ranks; this rank's has `len` indices. Collective: two reductions.
+    pub fn blocks(self, len: usize) -> Pattern {
+        let owned = self.agree(Kind::Blocks).and_then(|_| {
+            let before = self.communicator.exclusive_scan(&[len as u64], Op::Sum)?;
+            Ok(Owned::Range { start: before.map_or(0, |sum| sum[0]), len })
+        });
+        self.owning(owned, Coverage::Any)
+    }
+
+    /// The indices `0..total`, each owned by the rank that `owner` gives for it, in ascending order. Each rank evaluates
+    /// `owner`, which must be the same function everywhere, for an equal share of the indices. Collective: a reduction and
+    /// a sparse exchange.
+    pub fn owner_of(self, total: u64, owner: impl FnMut(u64) -> usize) -> Pattern {
+        let owned = self.agree(Kind::OwnerOf(total)).and_then(|mut rounds| deal(&mut rounds, total, owner));
+        self.owning(owned, Coverage::Any)
+    }
+
+    /// The indices `0..owners.len()`, each owned by the rank that `owners`, equal on all ranks, has for it; in ascending
+    /// order. Collective: a reduction.
+    pub fn owners(self, owners: &[usize]) -> Pattern {
+        let (rank, size) = (self.communicator.rank(), self.communicator.size());
+        let owned = self.agree(Kind::Owners(owners.len() as u64)).and_then(|_| {
+            if let Some(i) = owners.iter().position(|&owner| owner >= size) {
+                return Err(no_such_rank(i as u64, owners[i], size));
+            }
+            let mine = owners.iter().enumerate().filter(|&(_, &owner)| owner == rank);
+            Owned::new(mine.map(|(global, _)| global as u64).collect())
+        });
+        self.owning(owned, Coverage::Any)
+    }
+
+    /// The indices that this rank lists, in their order. Every index from 0 to the largest must be owned by exactly one
+    /// rank, unless [`Pattern::coverage`] says otherwise. Collective: a reduction.
+    pub fn owned(self, globals: impl IntoIterator<Item = u64>) -> Pattern {
+        let owned = self.agree(Kind::Listed).and_then(|_| Owned::new(globals.into_iter().collect()));
+        self.owning(owned, Coverage::Once)
+    }
+
+    /// The indices `0..total`, all of them owned by every rank; rank 0 is the one that counts. Collective: a reduction.
+    pub fn replicated(self, total: usize) -> Pattern {
+        let owned = self.agree(Kind::Replicated(total as u64)).map(|_| Owned::Range { start: 0, len: total });
+        Pattern { replicated: true, ..self.owning(owned, Coverage::Any) }
+    }
+
+    fn owning(&self, owned: Result<Owned>, coverage: Coverage) -> Pattern {
+        let communicator = self.communicator.clone();
+        let halo = HashSet::default();
+        Pattern { communicator, owned, coverage, replicated: false, halo, entries: 0, cut: 0 }
+    }
+
+    /// Makes sure that all ranks called the same method, so that what follows matches.
+    fn agree(&self, kind: Kind) -> Result<Rounds> {
+        let mut rounds = Rounds::new(&self.communicator)?;
+        let [method, total] = kind.words();
+        // Equal numbers have equal largest values of themselves and of their complements.
+        let most = rounds.largest(vec![method, !method, total, !total])?;
+        if most[0] != !most[1] || most[2] != !most[3] {
+            let text = format!(
+                "rank {} gives the owners by {}, another rank otherwise; all ranks call the same method for the same indices",
+                rounds.rank(),
+                Kind::describe([method, total])
+            );
+            return Err(Error::new("descriptor", ErrorKind::Mismatch(text)));
+        }
+        Ok(rounds)
+    }
+}
+
+fn no_such_rank(global: u64, owner: usize, size: usize) -> Error {
+    let text = format!("the owner of global index {global} is rank {owner}; there are ranks 0 to {}", size - 1);
+    Error::new("descriptor", ErrorKind::InvalidArgument(text))
+}
+
+/// Evaluates `owner` for this rank's share of `0..total` and tells the owners; gives what this rank owns.
+fn deal(rounds: &mut Rounds, total: u64, mut owner: impl FnMut(u64) -> usize) -> Result<Owned> {
+    let (rank, size) = (rounds.rank(), rounds.size());
+    let bound = |rank: usize| (rank as u128 * u128::from(total) / size as u128) as u64;
+    let mut letters: std::collections::BTreeMap<usize, Vec<i64>> = std::collections::BTreeMap::new();
+    let mut outcome = Ok(());
+    for global in bound(rank)..bound(rank + 1) {
+        let owner = owner(global);
+        if owner >= size {
+            outcome = Err(no_such_rank(global, owner, size));
+            break;
+        }
+        let words = letters.entry(owner).or_default();
+        match &mut words[..] {
+            [.., start, len] if *start + *len == global as i64 => *len += 1,
+            _ => words.extend([global as i64, 1]),
+        }
+    }
+    rounds.agree("descriptor", outcome)?;
+    let received = rounds.exchange(letters.into_iter().collect())?;
+    // The shares ascend with their ranks, and so do the indices.
+    let runs = received.iter().flat_map(|(_, words)| words.chunks_exact(2));
+    Owned::new(runs.flat_map(|w| w[0] as u64..(w[0] + w[1]) as u64).collect())
+}
+
+impl Pattern {
+    /// Edges of a graph, or rows and columns of a matrix's entries: of each edge with one end owned here the other is
+    /// needed here. Edges with both ends or neither end here need nothing. Local.
+    pub fn edges(mut self, edges: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let Ok(owned) = &self.owned else { return self };
+        for (row, column) in edges {
+            match (owned.local(row).is_some(), owned.local(column).is_some()) {
+                (true, true) => self.entries += 1,
+                (true, false) => {
+                    self.halo.insert(column);
+                    self.entries += 1;
+                    self.cut += 1;
+                }
+                (false, true) => {
+                    self.halo.insert(row);
+                }
+                (false, false) => {}
+            }
+        }
+        self
+    }
+
+    /// The edges from `row` to each of `columns`: [`edges`](Self::edges). Local.
+    pub fn adjacency(self, row: u64, columns: impl IntoIterator<Item = u64>) -> Self {
+        self.edges(columns.into_iter().map(|column| (row, column)))
+    }
+
+    /// Indices that are needed here whatever the edges say; those that are owned here are ignored. Local.
+    pub fn halo(mut self, globals: impl IntoIterator<Item = u64>) -> Self {
+        let Ok(owned) = &self.owned else { return self };
+        self.halo.extend(globals.into_iter().filter(|&global| owned.local(global).is_none()));
+        self
+    }
+
+    /// What [`assemble`](Self::assemble) checks of the owned indices of all ranks. Matters after [`Builder::owned`] only; the
+    /// other ways to say who owns what leave no choice. All ranks say the same. Local.
+    ///
+    /// Of an index that several ranks own the lowest is the *master*: the one whose value halos get, and the one that
+    /// counts in sums.
+    pub fn coverage(mut self, coverage: Coverage) -> Self {
+        self.coverage = coverage;
+        self
+    }
+
+    /// The third step: finds the owners of what is needed and makes the plan. Collective.
+    ///
+    /// A rank sends messages to the ranks that keep its indices' slices of the directory, and to its neighbours, beside a
+    /// fixed number of small collectives ([`Plan::build_cost`](crate::halo::Plan::build_cost)). Where the communicator's
+    /// checks are on, [`Plan::verify`](crate::halo::Plan::verify) follows.
+    ///
+    /// # Errors
+    /// At every rank, if at any one: ranks that disagree about how ownership is given, an owner that is no rank, an index
+    /// listed twice, an index needed that nobody owns, what [`Coverage`] forbids. What the backend reports.
+    pub fn assemble(self) -> Result<Descriptor> {
+        let mut rounds = Rounds::new(&self.communicator)?;
+        let owned = rounds.agree("assemble", self.owned)?;
+        let mut halo: Vec<u64> = self.halo.into_iter().collect();
+        halo.sort_unstable();
+        Descriptor::assemble(
+            &self.communicator,
+            rounds,
+            Assembly {
+                owned,
+                halo,
+                coverage: self.coverage,
+                replicated: self.replicated,
+                entries: self.entries,
+                cut: self.cut,
+            },
+        )
+    }
+}

@@ -1,0 +1,45 @@
+//! Vectors over index lists: what sparse solvers and finite elements distribute.
+//!
+//! A **descriptor** ([`Descriptor`]) says which global indices this rank *owns* and of which others it has copies, its
+//! *halo*; it numbers both locally, owned first, and has the [plan](crate::halo::Plan) that fills the halo. A vector
+//! ([`DistVector`]) has one element for each local index. Exchanges, schemes and the split phase are those of
+//! [`halo`](crate::halo): an index list is one more way to make a plan.
+//!
+//! A descriptor is made in three steps, each a type: the [`Builder`] takes the ownership, the [`Pattern`] what is needed
+//! beside it, and [`Pattern::assemble`] finds the owners.
+//!
+//! ```
+//! use parhelion::prelude::*;
+//!
+//! parhelion::run(|world| {
+//!     // A sparse matrix by rows: the second difference on a line, ten rows for each rank.
+//!     let (start, n) = (10 * world.rank() as u64, 10 * world.size() as u64);
+//!     let rows = start..start + 10;
+//!     let pattern = rows.clone().flat_map(|i| [(i, i.saturating_sub(1)), (i, (i + 1).min(n - 1))]);
+//!
+//!     let index = Descriptor::builder(&world).owned(rows).edges(pattern).assemble()?;
+//!     let mut x = DistVector::<f64>::from_fn(&index, |i| i as f64);
+//!     x.exchange()?; // halo := owners' values
+//!     for local in 0..index.len() {
+//!         assert_eq!(x.local()[local], index.global(local).unwrap() as f64);
+//!     }
+//!     x.exchange_adjoint(Op::Sum)?; // owners += halo copies, the transpose
+//!     Ok(())
+//! })?;
+//! # Ok::<(), parhelion::Error>(())
+//! ```
+
+mod arithmetic;
+mod builder;
+mod descriptor;
+mod directory;
+mod exchange;
+mod movement;
+mod numbering;
+mod statistics;
+mod vector;
+
+pub use builder::{Builder, Coverage, Pattern};
+pub use descriptor::Descriptor;
+pub use statistics::Statistics;
+pub use vector::DistVector;

@@ -342,7 +342,7 @@ fn weighted(weights: &[f64], len: usize) -> Vec<i64> {
         before += weight;
         boundaries.push(((len as f64 * (before / total)).round() as i64).min(len as i64));
     }
-    // Rounding of the sum must not lose the last index, nor give it to a part without weight.
+    // Beyond 2^53 an f64 does not count every index: the last ones go to the last part with a weight.
     let last = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
     boundaries[last + 1..].fill(len as i64);
     boundaries

@@ -313,6 +313,14 @@ fn settings_that_do_not_fit_are_errors_that_name_the_axis() {
 }
 
 #[test]
+fn weights_leave_no_index_without_a_part_even_beyond_the_precision_of_f64() {
+    let n = (1 << 53) + 1;
+    let map = AxisMap::new(&Distribution::Weighted(vec![1.0, 2.0, 0.0]), n, 3);
+    assert_eq!((0..3).map(|part| map.count(part)).sum::<usize>(), n);
+    assert_eq!(map.owner(n as i64 - 1), 1, "the part without weight gets nothing");
+}
+
+#[test]
 fn a_shape_beyond_memory_is_an_error() {
     let world = over(1, [1]).communicator().clone();
     let error = Decomposition::new([usize::MAX, 2], &world).expect_err("too many cells");

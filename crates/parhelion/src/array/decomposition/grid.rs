@@ -108,6 +108,12 @@ mod tests {
     }
 
     #[test]
+    fn the_busiest_rank_counts_before_all_ranks_together() {
+        // In quarters a rank has 10 + 25 halo cells and all have 140; in four slabs the inner ones have 40, and all 120.
+        assert_eq!(best(4, [50, 20]), [2, 2]);
+    }
+
+    #[test]
     fn an_axis_without_halo_is_cut_for_nothing() {
         let mut choice =
             Choice { size: 4, shape: [100, 100], widths: [[1, 1], [0, 0]], periodic: [true; 2], fixed: [None; 2] };

@@ -363,9 +363,8 @@ fn resident() -> Option<u64> {
 
 fn no_leaks(c: &Communicator) -> Outcome {
     // Of each of the six methods, fewer where ranks outnumber the cores, and each round waits for the scheduler.
-    let (rounds, sets) = if c.size() <= 2 { (3400, 84) } else { (340, 20) };
-    const BYTES: usize = 50_000;
-    let graph: Graph = |_, from, to| (from != to).then_some(BYTES);
+    let (rounds, sets) = if c.size() <= 2 { (3400, 84) } else { (50, 10) };
+    let graph: Graph = |size, from, to| (from != to).then_some(if size <= 2 { 50_000 } else { 5000 });
     for method in Method::ALL {
         let mut set = make(c, method, graph)?;
         let mut run = |n: usize| (0..n).try_for_each(|_| set.start().and_then(|()| set.finish(|_, _| {})));

@@ -40,6 +40,8 @@ pub(crate) mod sealed {
         fn norm(norm: f64) -> <Self as Number>::Real
         where
             Self: Number;
+        /// The number over a real one, rounded; integers towards zero.
+        fn over(self, divisor: f64) -> Self;
         /// The number as `f64`; the real part of a complex one.
         fn real(self) -> f64;
     }
@@ -104,6 +106,8 @@ macro_rules! integers {
             fn squared(self, scale: f64) -> f64 { let x = self as f64 * scale; x * x }
             fn norm(norm: f64) -> f64 { norm }
             #[inline(always)]
+            fn over(self, divisor: f64) -> Self { (self as f64 / divisor) as Self }
+            #[inline(always)]
             fn real(self) -> f64 { self as f64 }
         }
     )*};
@@ -134,6 +138,8 @@ macro_rules! floats {
             #[inline(always)]
             fn squared(self, scale: f64) -> f64 { let x = $to(self) * scale; x * x }
             fn norm(norm: f64) -> Self { $from(norm) }
+            #[inline(always)]
+            fn over(self, divisor: f64) -> Self { $from($to(self) / divisor) }
             #[inline(always)]
             fn real(self) -> f64 { $to(self) }
         }
@@ -174,6 +180,8 @@ macro_rules! complex {
                 re * re + im * im
             }
             fn norm(norm: f64) -> $t { norm as $t }
+            #[inline(always)]
+            fn over(self, divisor: f64) -> Self { Self::narrow(self.widen() / divisor) }
             #[inline(always)]
             fn real(self) -> f64 { f64::from(self.re) }
         }

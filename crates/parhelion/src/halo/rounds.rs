@@ -32,6 +32,11 @@ impl Rounds {
         self.communicator.size()
     }
 
+    /// Whether the communicator's checks are on.
+    pub(crate) fn checks(&self) -> bool {
+        self.communicator.config().checks
+    }
+
     pub(crate) fn cost(&self) -> BuildCost {
         self.cost
     }

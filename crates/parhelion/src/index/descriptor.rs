@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parhelion_comm::{Communicator, Layout, Result};
 
 use super::builder::{Builder, Coverage};
-use super::directory;
+use super::directory::{self, Shared};
 use super::numbering::{Owned, Places, Run};
 use crate::halo::{Cells, Decision, Exchanges, Parts, Patch, Piece, Plan, Region, Rounds, Settings};
 
@@ -36,6 +36,16 @@ struct Inner {
     cut: u64,
     plan: Arc<Plan>,
     exchanges: Arc<Exchanges>,
+    /// `None` where no rank shares anything.
+    overlap: Option<Overlap>,
+}
+
+/// What it takes to make the copies of shared points agree.
+struct Overlap {
+    /// From the lowest owner of a point to the others.
+    exchanges: Arc<Exchanges>,
+    /// How many ranks own each owned index.
+    degrees: Vec<u32>,
 }
 
 /// What a rank brings to the assembly.
@@ -62,11 +72,13 @@ impl Descriptor {
         let total = end as u64 ^ 1 << 63;
         let counts_here = !replicated || rounds.rank() == 0;
         let registered = if counts_here { owned.runs() } else { Vec::new() };
-        let found = directory::find(&mut rounds, total, &registered, &wanted, coverage)?;
-        let counted = match counts_here {
-            true => complement(owned.len(), found.shared),
-            false => Layout::contiguous(0, 0),
-        };
+        let mut found = directory::find(&mut rounds, total, &registered, &wanted, coverage)?;
+        if !counts_here && owned.len() > 0 {
+            found.shared = vec![Shared { local: 0, len: owned.len(), master: 0, there: 0 }];
+        }
+        let counted = complement(owned.len(), &found.shared);
+        let overlap =
+            overlap(&mut rounds, communicator, owned.len(), owned.len() + wanted.len(), &counted, &found.shared)?;
 
         let mut order: Vec<(usize, usize, u64)> =
             found.sources.iter().zip(&wanted).map(|(&(owner, local), &global)| (owner, local, global)).collect();
@@ -81,17 +93,26 @@ impl Descriptor {
         }
         let needs = owners.iter().zip(order.chunk_by(|a, b| a.0 == b.0));
         let needs = needs.map(|((owner, place), group)| (*owner, place.clone(), runs(group.iter().map(|g| g.1))));
-        let plan = connect(&mut rounds, owned.len(), at, needs.collect())?;
-        if communicator.config().checks {
-            plan.check_with(&mut rounds)?;
-        }
-        let plan = plan.built_at(rounds.cost());
+        let needs = needs.map(|(owner, place, there)| Need { owner, here: vec![(place.start, place.len())], there });
+        let plan = connect(&mut rounds, Layout::contiguous(0, owned.len()), at, needs.collect())?;
         let exchanges = Exchanges::new(communicator);
         exchanges.prepare(|| Ok(plan))?;
         let plan = exchanges.plan().clone();
         let communicator = communicator.clone();
-        let inner =
-            Inner { communicator, total, owned, halo, halo_places, owners, counted, entries, cut, plan, exchanges };
+        let inner = Inner {
+            communicator,
+            total,
+            owned,
+            halo,
+            halo_places,
+            owners,
+            counted,
+            entries,
+            cut,
+            plan,
+            exchanges,
+            overlap,
+        };
         Ok(Descriptor { inner: Arc::new(inner) })
     }
 
@@ -201,19 +222,20 @@ impl Descriptor {
     /// Changes how the halos of its vectors are exchanged, those of all its clones, from the next exchange on. All ranks do
     /// so, with the same scheme, between the same exchanges. Exchanges in flight are not disturbed. Local.
     pub fn set_scheme(&self, settings: impl Into<Settings>) {
-        self.exchanges().set_settings(settings.into());
+        let settings = settings.into();
+        self.each_exchanges().for_each(|exchanges| exchanges.set_settings(settings));
     }
 
     /// What [`Scheme::Auto`](crate::halo::Scheme::Auto) chose so far, one decision for each kind of exchange: equal on all
     /// ranks.
     pub fn decisions(&self) -> Vec<Decision> {
-        self.exchanges().decisions()
+        self.each_exchanges().flat_map(|exchanges| exchanges.decisions()).collect()
     }
 
     /// Spares the measurement of [`Scheme::Auto`](crate::halo::Scheme::Auto) where this decision is about the same kind of
     /// exchange (see [`Decision::subject`]). All ranks give the same, before they exchange. Local.
     pub fn use_decision(&self, decision: Decision) {
-        self.exchanges().add_decision(decision);
+        self.each_exchanges().for_each(|exchanges| exchanges.add_decision(decision.clone()));
     }
 
     /// Whether both are clones of one descriptor.
@@ -252,18 +274,35 @@ impl Descriptor {
         self.inner.owned.runs()
     }
 
+    /// How many ranks own each owned index, by local index; `None` where no index has two owners on any rank.
+    pub fn degrees(&self) -> Option<&[u32]> {
+        self.inner.overlap.as_ref().map(|overlap| &overlap.degrees[..])
+    }
+
+    /// Who sends what to whom to make the copies of shared points agree: from the lowest owner of a point, its master, to
+    /// the others. `None` where no index has two owners on any rank.
+    pub fn overlap_plan(&self) -> Option<&Plan> {
+        self.overlap_exchanges().map(|exchanges| &**exchanges.plan())
+    }
+
+    pub(super) fn overlap_exchanges(&self) -> Option<&Arc<Exchanges>> {
+        self.inner.overlap.as_ref().map(|overlap| &overlap.exchanges)
+    }
+
+    fn each_exchanges(&self) -> impl Iterator<Item = &Arc<Exchanges>> {
+        std::iter::once(self.exchanges()).chain(self.overlap_exchanges())
+    }
+
     /// What its vectors share.
     pub(super) fn exchanges(&self) -> &Arc<Exchanges> {
         &self.inner.exchanges
     }
 }
 
-/// `0..len` without `runs`, which ascend and are disjoint.
-fn complement(len: usize, runs: Vec<(usize, usize)>) -> Layout {
-    let mut runs = runs;
-    runs.sort_unstable();
+/// `0..len` without `runs`, which ascend and are disjoint: what counts here.
+fn complement(len: usize, runs: &[Shared]) -> Layout {
     let mut at = 0;
-    let ends = runs.into_iter().chain([(len, 0)]);
+    let ends = runs.iter().map(|s| (s.local, s.len)).chain([(len, 0)]);
     let between = ends.map(|(start, count)| {
         let run = (at, start - at);
         at = start + count;
@@ -284,40 +323,84 @@ fn runs(indices: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
     runs
 }
 
-/// Tells the owners what is needed of them, and makes the plan: of `len` local indices, `owned` are owned; `needs` has
-/// owners, the local indices of what they own, and where it lies there.
-fn connect(
-    rounds: &mut Rounds,
-    owned: usize,
-    len: usize,
-    needs: Vec<(usize, Range<usize>, Vec<(usize, usize)>)>,
-) -> Result<Plan> {
+/// What a rank needs of one owner: equal numbers of elements, here and there.
+struct Need {
+    owner: usize,
+    here: Vec<(usize, usize)>,
+    there: Vec<(usize, usize)>,
+}
+
+/// Tells the owners what is needed of them, and makes the plan of a buffer of `len` elements, `owned` of which are.
+fn connect(rounds: &mut Rounds, owned: Layout, len: usize, needs: Vec<Need>) -> Result<Plan> {
     let piece = |layout: Layout, remote: Layout| {
         let cells = Cells::List(layout.len());
         Piece { patch: 0, layout, remote_patch: 0, remote, cells, shift: [0; 4] }
     };
+    let region = |layout: Layout| Region { cells: Cells::List(layout.len()), layout };
     let mut letters: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
     let (mut recvs, mut halo) = (Vec::new(), Vec::new());
-    for (owner, place, runs) in needs {
+    for Need { owner, here, there } in needs {
         let words = letters.entry(owner).or_default();
-        words.push(place.start as i64);
-        words.extend(runs.iter().flat_map(|&(start, len)| [start as i64, len as i64]));
-        let layout = Layout::contiguous(place.start, place.len());
-        halo.push(Region { layout: layout.clone(), cells: Cells::List(place.len()) });
-        recvs.push((owner, piece(layout, Layout::runs(runs))));
+        words.push(here.len() as i64);
+        words.extend(here.iter().chain(&there).flat_map(|&(start, len)| [start as i64, len as i64]));
+        let layout = Layout::runs(here);
+        halo.push(region(layout.clone()));
+        recvs.push((owner, piece(layout, Layout::runs(there))));
     }
     let received = rounds.exchange(letters.into_iter().collect())?;
     let sends = received.iter().map(|(peer, words)| {
-        let layout = Layout::runs(words[1..].chunks_exact(2).map(|w| (w[0] as usize, w[1] as usize)));
-        let remote = Layout::contiguous(words[0] as usize, layout.len());
+        let (remote, layout) = words[1..].split_at(2 * words[0] as usize);
+        let layouts =
+            [layout, remote].map(|words| Layout::runs(words.chunks_exact(2).map(|w| (w[0] as usize, w[1] as usize))));
+        let [layout, remote] = layouts;
         (*peer, piece(layout, remote))
     });
-    let all = Region { layout: Layout::contiguous(0, owned), cells: Cells::List(owned) };
-    let owned = Some(all).filter(|all| !all.layout.is_empty()).into_iter().collect();
+    let owned = Some(owned).filter(|owned| !owned.is_empty()).map(region).into_iter().collect();
     let patch = Patch { len, parent: Cells::List(len), owned, halo };
     let (rank, size) = (rounds.rank(), rounds.size());
     let plan = Plan::new(Parts { rank, size, patches: vec![patch], sends: sends.collect(), recvs, local: Vec::new() });
-    rounds.agree("assemble", plan)
+    let plan = rounds.agree("assemble", plan)?;
+    if rounds.checks() {
+        plan.check_with(rounds)?;
+    }
+    Ok(plan.built_at(rounds.cost()))
+}
+
+/// The exchange between a point's master and the ranks that own it too, and how many these are.
+fn overlap(
+    rounds: &mut Rounds,
+    communicator: &Communicator,
+    owned: usize,
+    len: usize,
+    counted: &Layout,
+    shared: &[Shared],
+) -> Result<Option<Overlap>> {
+    if rounds.largest(vec![shared.len() as i64])?[0] == 0 {
+        return Ok(None);
+    }
+    let mut by_master: BTreeMap<usize, Need> = BTreeMap::new();
+    for s in shared {
+        let new = || Need { owner: s.master, here: Vec::new(), there: Vec::new() };
+        let need = by_master.entry(s.master).or_insert_with(new);
+        need.here.push((s.local, s.len));
+        need.there.push((s.there, s.len));
+    }
+    let plan = connect(rounds, counted.clone(), len, by_master.into_values().collect())?;
+    let mut degrees = vec![1u32; owned];
+    let indices =
+        |layout: &Layout| -> Vec<usize> { layout.iter_runs().flat_map(|(start, len)| start..start + len).collect() };
+    let sends: Vec<(usize, Vec<usize>)> =
+        plan.sends().iter().map(|t| (t.peer, t.pieces.iter().flat_map(|p| indices(&p.layout)).collect())).collect();
+    sends.iter().flat_map(|(_, all)| all).for_each(|&local| degrees[local] += 1);
+    let told = sends.iter().map(|(peer, all)| (*peer, all.iter().map(|&local| degrees[local].into()).collect()));
+    let received = rounds.exchange(told.collect())?;
+    for (transfer, (_, words)) in plan.recvs().iter().zip(&received) {
+        let places = transfer.pieces.iter().flat_map(|p| indices(&p.layout));
+        places.zip(words).for_each(|(local, &degree)| degrees[local] = degree as u32);
+    }
+    let exchanges = Exchanges::new(communicator);
+    exchanges.prepare(|| Ok(plan))?;
+    Ok(Some(Overlap { exchanges, degrees }))
 }
 
 /// `1000 indices, 500 owned and 20 halo on rank 0`.

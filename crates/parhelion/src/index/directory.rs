@@ -16,8 +16,19 @@ use crate::halo::Rounds;
 pub(super) struct Found {
     /// The owner of each index asked for, and its local index there.
     pub(super) sources: Vec<(usize, usize)>,
-    /// Runs of this rank's local indices that a lower rank owns too.
-    pub(super) shared: Vec<(usize, usize)>,
+    /// What a lower rank owns too, by ascending local index.
+    pub(super) shared: Vec<Shared>,
+}
+
+/// A run of local indices of a rank that a lower rank owns, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub(super) local: usize,
+    pub(super) len: usize,
+    /// The lowest rank that owns them.
+    pub(super) master: usize,
+    /// Where they begin there.
+    pub(super) there: usize,
 }
 
 /// The slices of `0..total`.
@@ -82,8 +93,11 @@ pub(super) fn find(
 
     let (mut sources, mut shared) = (Vec::with_capacity(wanted.len()), Vec::new());
     for (_, words) in &answers {
-        let (both, answers) = words[1..].split_at(2 * words[0] as usize);
-        shared.extend(both.chunks_exact(2).map(|w| (w[0] as usize, w[1] as usize)));
+        let (both, answers) = words[1..].split_at(4 * words[0] as usize);
+        shared.extend(both.chunks_exact(4).map(|w| {
+            let [local, len, master, there] = std::array::from_fn(|i| w[i] as usize);
+            Shared { local, len, master, there }
+        }));
         sources.extend(answers.chunks_exact(2).map(|w| (w[0], w[1] as usize)));
     }
     let lost = sources.iter().position(|&(rank, _)| rank < 0).or((known.len() < wanted.len()).then_some(known.len()));
@@ -92,6 +106,7 @@ pub(super) fn find(
         Err(Error::new("assemble", ErrorKind::Mismatch(text)))
     });
     rounds.agree("assemble", lawful.and(all_owned))?;
+    shared.sort_unstable_by_key(|s| s.local);
     Ok(Found { sources: sources.into_iter().map(|(rank, local)| (rank as usize, local)).collect(), shared })
 }
 
@@ -115,8 +130,8 @@ impl Entry {
 struct Slice {
     /// What is owned, each index once, by the lowest rank that owns it; ascending.
     entries: Vec<Entry>,
-    /// What higher ranks own as well, and the lowest rank that does.
-    shared: Vec<(Entry, usize)>,
+    /// What higher ranks own as well, and the same as the lowest rank that does has it.
+    shared: Vec<(Entry, Entry)>,
 }
 
 impl Slice {
@@ -141,7 +156,7 @@ impl Slice {
 
     /// `entries` by ascending rank: what is taken already is shared.
     fn overlapping(entries: Vec<Entry>) -> Slice {
-        let (mut taken, mut shared): (BTreeMap<u64, Entry>, Vec<(Entry, usize)>) = Default::default();
+        let (mut taken, mut shared): (BTreeMap<u64, Entry>, Vec<(Entry, Entry)>) = Default::default();
         for entry in entries {
             let mut at = entry.start;
             let mut free = Vec::new();
@@ -151,7 +166,8 @@ impl Slice {
                     free.push(entry.part(at, other.start));
                 }
                 at = other.end.min(entry.end);
-                shared.push((entry.part(other.start.max(entry.start), at), other.rank));
+                let start = other.start.max(entry.start);
+                shared.push((entry.part(start, at), other.part(start, at)));
             }
             if at < entry.end {
                 free.push(entry.part(at, entry.end));
@@ -164,7 +180,7 @@ impl Slice {
     fn check(&self, start: u64, end: u64, coverage: Coverage) -> Result<()> {
         let wrong = |text: String| Err(Error::new("assemble", ErrorKind::Mismatch(text)));
         if let (Coverage::Once | Coverage::AtMostOnce, Some((entry, other))) = (coverage, self.shared.first()) {
-            return wrong(format!("ranks {other} and {} both own global index {}", entry.rank, entry.start));
+            return wrong(format!("ranks {} and {} both own global index {}", other.rank, entry.rank, entry.start));
         }
         if let Coverage::Once | Coverage::Every = coverage {
             let mut at = start;
@@ -192,10 +208,11 @@ impl Slice {
             if questions.is_empty() && from == to {
                 continue;
             }
-            let mut answer = Vec::with_capacity(1 + 2 * (to - from) + 2 * questions.len());
+            let mut answer = Vec::with_capacity(1 + 4 * (to - from) + 2 * questions.len());
             answer.push((to - from) as i64);
-            for (entry, _) in &self.shared[from..to] {
-                answer.extend([entry.local as i64, (entry.end - entry.start) as i64]);
+            for (entry, other) in &self.shared[from..to] {
+                let len = (entry.end - entry.start) as i64;
+                answer.extend([entry.local as i64, len, other.rank as i64, other.local as i64]);
             }
             for &question in questions {
                 let global = question as u64;

@@ -26,11 +26,11 @@ unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
     }
 
     fn home(&self) -> Option<&Arc<Exchanges>> {
-        Some(self.descriptor().exchanges())
+        Some(self.exchanges())
     }
 
     fn each_field(&self, each: EachField<'_>) {
-        each(self.descriptor().exchanges(), ElementType::of::<T>());
+        each(self.exchanges(), ElementType::of::<T>());
     }
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {

@@ -24,6 +24,7 @@
 //!         assert_eq!(x.local()[local], index.global(local).unwrap() as f64);
 //!     }
 //!     x.exchange_adjoint(Op::Sum)?; // owners += halo copies, the transpose
+//!     x.update_overlap(OverlapUpdate::Average)?; // shared points agree; here none are shared
 //!     Ok(())
 //! })?;
 //! # Ok::<(), parhelion::Error>(())
@@ -36,10 +37,12 @@ mod directory;
 mod exchange;
 mod movement;
 mod numbering;
+mod overlap;
 mod statistics;
 mod vector;
 
 pub use builder::{Builder, Coverage, Pattern};
 pub use descriptor::Descriptor;
+pub use overlap::OverlapUpdate;
 pub use statistics::Statistics;
 pub use vector::DistVector;

@@ -1,10 +1,12 @@
 //! [`DistVector`]: one element for each local index of a descriptor.
 
 use std::fmt;
+use std::sync::Arc;
 
 use parhelion_comm::{Communicator, Element, Error, ErrorKind, Memory, Result};
 
 use super::Descriptor;
+use crate::halo::Exchanges;
 
 /// A vector with one element for each local index of a [`Descriptor`]: owned ones first, then the halo.
 ///
@@ -29,13 +31,22 @@ use super::Descriptor;
 pub struct DistVector<T: Element> {
     descriptor: Descriptor,
     memory: Memory<T>,
+    /// Which of the descriptor's exchanges carries it.
+    list: List,
+}
+
+/// The lists of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Halo,
+    Overlap,
 }
 
 impl<T: Element> DistVector<T> {
     /// A vector of zeros. Local.
     pub fn zeros(descriptor: &Descriptor) -> Self {
         let memory = descriptor.communicator().allocate(descriptor.len());
-        DistVector { descriptor: descriptor.clone(), memory }
+        DistVector { descriptor: descriptor.clone(), memory, list: List::Halo }
     }
 
     /// A vector whose owned elements are `value`. Local.
@@ -124,6 +135,24 @@ impl<T: Element> DistVector<T> {
         self.descriptor.local(global).map(|local| self.memory[local])
     }
 
+    /// Does something with the vector carried by another list. Only calls that give errors and do not panic: a vector that
+    /// is seen after it is on the halo again.
+    pub(super) fn by_list(&mut self, list: List, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.list = list;
+        let result = act(self);
+        self.list = List::Halo;
+        result
+    }
+
+    /// The exchanges that carry it.
+    pub(super) fn exchanges(&self) -> &Arc<Exchanges> {
+        let halo = self.descriptor.exchanges();
+        match self.list {
+            List::Halo => halo,
+            List::Overlap => self.descriptor.overlap_exchanges().unwrap_or(halo),
+        }
+    }
+
     pub(super) fn memory_mut(&mut self) -> &mut Memory<T> {
         &mut self.memory
     }
@@ -139,6 +168,7 @@ impl<T: Element> Clone for DistVector<T> {
     fn clone(&self) -> Self {
         let mut copy = self.zeros_like();
         copy.memory.copy_from_slice(&self.memory);
+        copy.list = self.list;
         copy
     }
 }

@@ -6,7 +6,7 @@ use parhelion_comm::{Communicator, Complex, ErrorKind, Op, Result};
 use super::check::{all_settings, ensure, value};
 use crate::array::{Decomposition, DistArray};
 use crate::halo::start_exchange;
-use crate::index::{Builder, Coverage, Descriptor, DistVector, Pattern};
+use crate::index::{Builder, Coverage, Descriptor, DistVector, OverlapUpdate, Pattern};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("index: after an exchange every element is that of its global index", global_indices),
@@ -20,6 +20,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("index: vectors and arrays are in flight together, tested, and given up", in_flight),
     Case::new("index: elements are gathered and scattered by global index", movement),
     Case::new("index: sums count an index once, whoever owns it", counted_once),
+    Case::new("index: the copies of shared points are summed, averaged, scaled and zeroed", overlap),
+    Case::new("index: <A x, y> = <x, At y> from masters to other owners", overlap_inner_products),
     Case::new("index: a fault of one rank is an error at every rank", faults),
     Case::new("index: hundreds of descriptors are made and dropped", many),
 ];
@@ -353,7 +355,7 @@ fn in_flight(c: &Communicator) -> Outcome {
             ensure(halo == (i - 1).rem_euclid(11) * 7 + j, format_args!("{settings}: the array"))?;
         }
         let given_up = vector(3.5).start_exchange()?;
-        if c.rank() % 2 == 0 {
+        if c.rank().is_multiple_of(2) {
             drop(given_up);
         } else {
             ensure(good(&given_up.finish()?, 3.5), format_args!("{settings}: neighbour of one that gave up"))?;
@@ -414,6 +416,95 @@ fn counted_once(c: &Communicator) -> Outcome {
         for (&global, &value) in blocks.halo().iter().zip(x.halo()) {
             let lowest = (0..c.size()).find(|&r| global < (10 * r as u64 + 14).min(n)).unwrap_or(0);
             ensure(value == lowest as i32, format_args!("{settings}: index {global} has {value}, not {lowest}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// 8 points for each rank, and three of the next rank's, round a ring: of a ring of one, nothing more.
+fn overlapping(c: &Communicator) -> Result<Descriptor> {
+    let (n, start) = (8 * c.size() as u64, 8 * c.rank() as u64);
+    let more = if c.size() > 1 { 3 } else { 0 };
+    let mine = (start..start + 8 + more).map(|i| i % n);
+    Descriptor::builder(c).owned(mine).coverage(Coverage::Every).halo([(start + 20) % n]).assemble()
+}
+
+fn overlap(c: &Communicator) -> Outcome {
+    let index = overlapping(c)?;
+    let Some(degrees) = index.degrees().map(<[u32]>::to_vec) else {
+        return ensure(c.size() == 1, "points are shared, but have no degrees");
+    };
+    let previous = (c.rank() + c.size() - 1) % c.size();
+    // Who owns the point at a local index beside this rank: the one before, this rank's first three, and the next.
+    let other = |local: usize| match local {
+        0..3 => Some(previous),
+        8..11 => Some((c.rank() + 1) % c.size()),
+        _ => None,
+    };
+    let want: Vec<u32> = (0..11).map(|local| 1 + u32::from(other(local).is_some())).collect();
+    ensure(degrees == want, format_args!("degrees {degrees:?}"))?;
+    if let Some(plan) = index.overlap_plan() {
+        plan.verify(c)?;
+    }
+    for settings in all_settings() {
+        index.set_scheme(settings);
+        let updates = [
+            OverlapUpdate::None,
+            OverlapUpdate::Sum,
+            OverlapUpdate::Average,
+            OverlapUpdate::SquareRoot,
+            OverlapUpdate::ZeroNonMasters,
+        ];
+        for update in updates {
+            let number = |rank: usize| 10.0 + rank as f64;
+            let mut x = DistVector::full(&index, number(c.rank()));
+            x.halo_mut().fill(-1.0);
+            x.update_overlap(update)?;
+            for (local, &got) in x.owned().iter().enumerate() {
+                let (mine, theirs) = (number(c.rank()), other(local).map(number));
+                let want = match (update, theirs) {
+                    (_, None) | (OverlapUpdate::None, _) => mine,
+                    (OverlapUpdate::Sum, Some(theirs)) => mine + theirs,
+                    (OverlapUpdate::Average, Some(theirs)) => (mine + theirs) / 2.0,
+                    (OverlapUpdate::SquareRoot, Some(theirs)) => (mine + theirs) / 2f64.sqrt(),
+                    (OverlapUpdate::ZeroNonMasters, Some(theirs)) => {
+                        if mine < theirs {
+                            mine
+                        } else {
+                            0.0
+                        }
+                    }
+                };
+                ensure(got == want, format_args!("{settings}, {update:?}: point {local} is {got}, not {want}"))?;
+            }
+            ensure(x.halo().iter().all(|&x| x == -1.0), format_args!("{settings}, {update:?}: the halo was changed"))?;
+            // The vector is back on the halo's list.
+            x.exchange()?;
+        }
+        let mut whole = DistVector::full(&index, 3i64);
+        let error = whole.update_overlap(OverlapUpdate::Average).err();
+        let undefined = error.as_ref().is_some_and(|e| matches!(e.kind(), ErrorKind::UndefinedOp(_)));
+        ensure(undefined, format_args!("an average of integers: {error:?}"))?;
+        whole.update_overlap(OverlapUpdate::Sum)?;
+        let right = whole.owned().iter().zip(&degrees).all(|(&x, &degree)| x == 3 * i64::from(degree));
+        ensure(right, format_args!("{settings}: {:?}", whole.owned()))?;
+    }
+    Ok(())
+}
+
+/// An update by sum is symmetric on what owners have: `<S x, y> = <x, S y>`.
+fn overlap_inner_products(c: &Communicator) -> Outcome {
+    let dot =
+        |x: &DistVector<f64>, y: &DistVector<f64>| x.owned().iter().zip(y.owned()).map(|(x, y)| x * y).sum::<f64>();
+    for index in [overlapping(c)?, Descriptor::builder(c).replicated(9).assemble()?] {
+        for settings in all_settings() {
+            index.set_scheme(settings);
+            let (x, y) = (whole(&index, 3), whole(&index, 8));
+            let (mut sx, mut sy) = (x.clone(), y.clone());
+            sx.update_overlap(OverlapUpdate::Sum)?;
+            sy.update_overlap(OverlapUpdate::Sum)?;
+            let sides = c.all_reduce(&[dot(&sx, &y), dot(&x, &sy)], Op::Sum)?;
+            ensure(sides[0] == sides[1], format_args!("{settings}, {index}: {sides:?}"))?;
         }
     }
     Ok(())

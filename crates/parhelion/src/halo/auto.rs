@@ -172,8 +172,7 @@ pub(super) fn measure(communicator: &Communicator, subject: String, fields: &[Fi
     for field in fields {
         memories.extend(field.plan.patches().iter().map(|p| communicator.allocate(p.len * field.element.size)));
     }
-    let buffers: Vec<Buffer> =
-        memories.iter_mut().map(|m| Buffer { ptr: m.as_mut_ptr(), token: m.token(), id: m.id() }).collect();
+    let buffers: Vec<Buffer> = memories.iter_mut().map(Buffer::of).collect();
     let bytes: usize = fields.iter().map(|f| f.plan.bytes(f.element.size) + f.plan.bytes_local(f.element.size)).sum();
     let repetitions = (BYTES / communicator.all_reduce(&[bytes], Op::Max)?[0].max(1)).clamp(3, 50);
     let mut timings = Vec::new();

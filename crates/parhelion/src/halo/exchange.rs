@@ -6,7 +6,7 @@ use parhelion_comm::{BackendKind, Communicator, Error, ErrorKind, Result};
 
 use super::Plan;
 use super::in_place::InPlace;
-use super::leg::{Buffer, Field, Inner, Landing, first_buffers, inner, legs};
+use super::leg::{Buffer, Field, Inner, Landing, first_buffers, legs};
 use super::packed::Messages;
 use super::scheme::{Packing, Scheme, Settings};
 use super::shared::Shared;
@@ -25,7 +25,7 @@ pub struct Exchange {
     settings: Settings,
     fields: Vec<Field>,
     buffers: usize,
-    inner: Vec<Inner>,
+    inner: Inner,
     carrier: Carrier,
     state: State,
 }
@@ -83,7 +83,7 @@ impl Exchange {
             _ => Carrier::Messages(Messages::new(communicator, method, sends, recvs)?),
         };
         let (_, buffers) = first_buffers(&fields);
-        let inner = inner(&fields);
+        let inner = Inner::new(&fields);
         Ok(Exchange {
             communicator: communicator.clone(),
             settings,
@@ -237,8 +237,11 @@ impl Exchange {
                 messages.abandon(keep);
                 State::Broken
             }
-            (State::Broken, Carrier::Shared(_)) => {
-                std::mem::forget(keep);
+            (State::Broken, Carrier::Shared(shared)) => {
+                shared.abandon();
+                if !shared.has_ended() {
+                    std::mem::forget(keep);
+                }
                 State::Broken
             }
         }

@@ -71,8 +71,7 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for DistArray<T, D> {
     }
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
-        let memory = self.memory_mut();
-        out.push(Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token(), id: memory.id() });
+        out.push(Buffer::of(self.memory_mut()));
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parhelion_comm::Result;
 
 use super::fields::Fields;
+use super::fields::sealed::Sealed;
 use super::leg::Landing;
 use super::pool::{Exchanges, Lease, Way};
 
@@ -157,7 +158,7 @@ struct Failed {
 }
 
 /// Takes an exchange and starts it; an error after the start comes with the exchange, to be abandoned.
-fn begin<F: Fields>(fields: &mut F, way: Way) -> Result<Option<Taken>, Failed> {
+fn begin(fields: &mut dyn Sealed, way: Way) -> Result<Option<Taken>, Failed> {
     let early = |error| Failed { error, lease: None };
     fields.prepare().map_err(early)?;
     let Some(home) = fields.home().cloned() else { return Ok(None) };
@@ -169,25 +170,38 @@ fn begin<F: Fields>(fields: &mut F, way: Way) -> Result<Option<Taken>, Failed> {
     }
 }
 
-/// Start and finish of borrowed fields. If that fails half-way, the neighbours may go on reading the memory of the fields,
-/// so the caller gets copies.
-pub(super) fn carry_out<F: Fields>(fields: &mut F, way: Way, landing: Landing<'_>) -> Result<()> {
-    let (home, mut lease, result) = match begin(fields, way) {
-        Ok(None) => return Ok(()),
-        Ok(Some((home, mut lease))) => {
-            // A closure that combines may panic, with the neighbours still reading: that ends as an error does.
-            // SAFETY: `begin` took the fields' buffers, and the fields are here.
-            let finish = AssertUnwindSafe(|| unsafe { lease.exchange.finish(&lease.buffers, landing) });
-            let result = catch_unwind(finish);
-            (home, lease, result)
-        }
-        Err(Failed { error, lease: Some((home, lease)) }) => (home, lease, Ok(Err(error))),
-        Err(Failed { error, lease: None }) => return Err(error),
+/// How both in one call ended, with a panic of the operator or without.
+type End = std::thread::Result<Result<()>>;
+
+/// Start and finish of borrowed fields. What could not be finished is to be abandoned with the memory of the fields.
+fn both(fields: &mut dyn Sealed, way: Way, landing: Landing<'_>) -> (End, Option<Taken>) {
+    let (home, mut lease) = match begin(fields, way) {
+        Ok(Some(taken)) => taken,
+        Ok(None) => return (Ok(Ok(())), None),
+        Err(Failed { error, lease }) => return (Ok(Err(error)), lease),
     };
-    if !matches!(result, Ok(Ok(()))) {
+    // SAFETY: `begin` took the fields' buffers, and the fields are here.
+    let mut finish = || unsafe { lease.exchange.finish(&lease.buffers, landing) };
+    let end = match landing {
+        Landing::Replace => Ok(finish()),
+        // A closure may panic, with the neighbours still reading: that ends as an error does.
+        Landing::Combine(_) => catch_unwind(AssertUnwindSafe(finish)),
+    };
+    if matches!(end, Ok(Ok(()))) {
+        home.put(lease);
+        return (end, None);
+    }
+    (end, Some((home, lease)))
+}
+
+/// [`both`], after which the fields are the caller's: if it failed half-way, in other memory.
+pub(super) fn carry_out<F: Fields>(fields: &mut F, way: Way, landing: Landing<'_>) -> Result<()> {
+    let (end, failed) = both(fields, way, landing);
+    if let Some((home, mut lease)) = failed {
+        // The neighbours may go on reading the memory that the fields had.
         let copy = fields.clone();
         lease.exchange.abandon(Box::new(std::mem::replace(fields, copy)));
+        home.put(lease);
     }
-    home.put(lease);
-    result.unwrap_or_else(|panic| resume_unwind(panic))
+    end.unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -89,9 +89,9 @@ impl InPlace {
     ///
     /// # Safety
     /// As [`InPlace::start`].
-    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &[Inner]) -> Result<()> {
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner) -> Result<()> {
         // SAFETY: the caller's promise.
-        inner.iter().for_each(|copy| unsafe { copy.land(buffers, Landing::Replace) });
+        unsafe { inner.land(buffers, Landing::Replace) };
         self.drain()
     }
 

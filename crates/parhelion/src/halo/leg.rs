@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use parhelion_comm::layout::{combine, copy};
-use parhelion_comm::{ElementType, Kernel, Layout};
+use parhelion_comm::layout::{PairShape, combine, copy, copy_pair};
+use parhelion_comm::{Element, ElementType, Kernel, Layout, Memory};
 
+use super::turns::Turns;
 use super::{LocalCopy, Piece, Plan, Transfer};
 
 /// One array's part in an exchange: its plan, and the type of its elements.
@@ -27,6 +28,13 @@ pub struct Buffer {
     pub id: u64,
 }
 
+impl Buffer {
+    /// All of a memory.
+    pub fn of<T: Element>(memory: &mut Memory<T>) -> Buffer {
+        Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token(), id: memory.id() }
+    }
+}
+
 // SAFETY: an address and a number; what may be done with the address is the contract of `Exchange`.
 unsafe impl Send for Buffer {}
 // SAFETY: as above.
@@ -45,6 +53,7 @@ pub enum Landing<'a> {
 /// One piece of a leg.
 pub(super) struct Part {
     pub(super) field: usize,
+    pub(super) patch: usize,
     /// Index among the buffers of the exchange.
     pub(super) buffer: usize,
     /// Where the elements lie in it.
@@ -67,10 +76,17 @@ pub(super) struct Leg {
     pub(super) bytes: usize,
     /// In message order: fields by falling alignment, so that no element lies unaligned, then as the plan has them.
     pub(super) parts: Vec<Part>,
+    /// How the parts are packed and unpacked.
+    turns: Turns,
 }
 
-/// A copy between this rank's own buffers.
+/// The copies between this rank's own buffers.
 pub(super) struct Inner {
+    copies: Vec<OwnCopy>,
+    turns: Turns,
+}
+
+struct OwnCopy {
     field: usize,
     from_buffer: usize,
     from: Layout,
@@ -97,7 +113,8 @@ pub(super) fn legs(fields: &[Field], transfers: impl Fn(&Plan) -> &[Transfer]) -
     let mut peers: Vec<usize> = fields.iter().flat_map(|f| transfers(&f.plan)).map(|t| t.peer).collect();
     peers.sort_unstable();
     peers.dedup();
-    let mut legs: Vec<Leg> = peers.into_iter().map(|peer| Leg { peer, bytes: 0, parts: Vec::new() }).collect();
+    let mut legs: Vec<Leg> =
+        peers.into_iter().map(|peer| Leg { peer, bytes: 0, parts: Vec::new(), turns: Turns::default() }).collect();
     for &field in &order {
         let size = fields[field].element.size;
         for transfer in transfers(&fields[field].plan) {
@@ -108,6 +125,12 @@ pub(super) fn legs(fields: &[Field], transfers: impl Fn(&Plan) -> &[Transfer]) -
             }
         }
     }
+    for leg in &mut legs {
+        let part = |i: usize| &leg.parts[i];
+        let kind =
+            |i| Some((part(i).buffer, part(i).size, PairShape::of(&part(i).layout, &part(i).packed, part(i).size)?));
+        leg.turns = Turns::new(leg.parts.len(), kind, |i| part(i).layout.end());
+    }
     legs
 }
 
@@ -115,6 +138,7 @@ impl Leg {
     fn add(&mut self, field: usize, first_buffer: usize, size: usize, piece: &Piece) {
         self.parts.push(Part {
             field,
+            patch: piece.patch,
             buffer: first_buffer + piece.patch,
             layout: piece.layout.clone(),
             size,
@@ -131,10 +155,20 @@ impl Leg {
     /// # Safety
     /// `message` is writable for [`Leg::bytes`]; the buffers are those of the exchange, and nobody writes what is read.
     pub(super) unsafe fn pack(&self, buffers: &[Buffer], message: *mut u8) {
-        for part in &self.parts {
-            // SAFETY: the plan was checked: the layout lies inside the buffer; the piece inside the message.
+        for (first, second) in self.turns.iter() {
+            let a = &self.parts[first];
+            // SAFETY: the plan was checked: the layouts lie inside the buffers; the pieces inside the message, apart.
             unsafe {
-                copy(buffers[part.buffer].ptr, &part.layout, message.add(part.offset), &part.packed, part.size);
+                match second.map(|second| &self.parts[second]) {
+                    None => copy(buffers[a.buffer].ptr, &a.layout, message.add(a.offset), &a.packed, a.size),
+                    Some(b) => copy_pair(
+                        [a, b].map(|part| buffers[part.buffer].ptr.cast_const()),
+                        [&a.layout, &b.layout],
+                        [a, b].map(|part| message.add(part.offset)),
+                        [&a.packed, &b.packed],
+                        a.size,
+                    ),
+                }
             }
         }
     }
@@ -144,43 +178,83 @@ impl Leg {
     /// # Safety
     /// `message` is readable for [`Leg::bytes`]; the buffers are those of the exchange, and nobody uses what is written.
     pub(super) unsafe fn unpack(&self, message: *const u8, buffers: &[Buffer], landing: Landing<'_>) {
-        for part in &self.parts {
+        if let Landing::Combine(_) = landing {
+            for part in &self.parts {
+                let (from, to) = (message.wrapping_add(part.offset), buffers[part.buffer].ptr);
+                // SAFETY: as in `pack`, the other way round.
+                unsafe { land(from, &part.packed, to, &part.layout, part.size, part.field, landing) };
+            }
+            return;
+        }
+        for (first, second) in self.turns.iter() {
+            let a = &self.parts[first];
             // SAFETY: as in `pack`, the other way round.
             unsafe {
-                let (from, to) = (message.add(part.offset), buffers[part.buffer].ptr);
-                land(from, &part.packed, to, &part.layout, part.size, part.field, landing);
+                match second.map(|second| &self.parts[second]) {
+                    None => copy(message.add(a.offset), &a.packed, buffers[a.buffer].ptr, &a.layout, a.size),
+                    Some(b) => copy_pair(
+                        [a, b].map(|part| message.add(part.offset)),
+                        [&a.packed, &b.packed],
+                        [a, b].map(|part| buffers[part.buffer].ptr),
+                        [&a.layout, &b.layout],
+                        a.size,
+                    ),
+                }
             }
         }
     }
 }
 
-/// The copies between this rank's own buffers.
-pub(super) fn inner(fields: &[Field]) -> Vec<Inner> {
-    let (firsts, _) = first_buffers(fields);
-    let copies = |(field, f): (usize, &Field)| {
-        let (first, size) = (firsts[field], f.element.size);
-        let own = |c: &LocalCopy| Inner {
-            field,
-            from_buffer: first + c.from_patch,
-            from: c.from.clone(),
-            to_buffer: first + c.to_patch,
-            to: c.to.clone(),
-            size,
-        };
-        f.plan.local().iter().map(own).collect::<Vec<_>>()
-    };
-    fields.iter().enumerate().flat_map(copies).collect()
-}
-
 impl Inner {
-    /// Copies it.
+    pub(super) fn new(fields: &[Field]) -> Self {
+        let (firsts, _) = first_buffers(fields);
+        let copies = |(field, f): (usize, &Field)| {
+            let (first, size) = (firsts[field], f.element.size);
+            let own = |c: &LocalCopy| OwnCopy {
+                field,
+                from_buffer: first + c.from_patch,
+                from: c.from.clone(),
+                to_buffer: first + c.to_patch,
+                to: c.to.clone(),
+                size,
+            };
+            f.plan.local().iter().map(own).collect::<Vec<_>>()
+        };
+        let copies: Vec<OwnCopy> = fields.iter().enumerate().flat_map(copies).collect();
+        let kind = |i: usize| {
+            let OwnCopy { from_buffer, from, to_buffer, to, size, .. } = &copies[i];
+            Some((*from_buffer, *to_buffer, *size, PairShape::of(from, to, *size)?))
+        };
+        let turns = Turns::new(copies.len(), kind, |i| copies[i].to.end());
+        Inner { copies, turns }
+    }
+
+    /// Makes the copies.
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody writes what is read, or uses what is written.
     pub(super) unsafe fn land(&self, buffers: &[Buffer], landing: Landing<'_>) {
-        let (from, to) = (buffers[self.from_buffer].ptr, buffers[self.to_buffer].ptr);
-        // SAFETY: the plan was checked: both layouts lie inside their buffers, and no element read is written.
-        unsafe { land(from, &self.from, to, &self.to, self.size, self.field, landing) };
+        let ends = |copy: &OwnCopy| (buffers[copy.from_buffer].ptr.cast_const(), buffers[copy.to_buffer].ptr);
+        if let Landing::Combine(_) = landing {
+            for copy in &self.copies {
+                let (from, to) = ends(copy);
+                // SAFETY: as below.
+                unsafe { land(from, &copy.from, to, &copy.to, copy.size, copy.field, landing) };
+            }
+            return;
+        }
+        for (first, second) in self.turns.iter() {
+            let a = &self.copies[first];
+            let (from, to) = ends(a);
+            // SAFETY: the plan was checked: all layouts lie inside their buffers, and no element read by any copy is
+            // written by one.
+            unsafe {
+                match second.map(|second| &self.copies[second]) {
+                    None => copy(from, &a.from, to, &a.to, a.size),
+                    Some(b) => copy_pair([from; 2], [&a.from, &b.from], [to; 2], [&a.to, &b.to], a.size),
+                }
+            }
+        }
     }
 }
 

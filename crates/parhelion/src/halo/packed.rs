@@ -48,25 +48,35 @@ impl Messages {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &[Inner], landing: Landing<'_>) -> Result<()> {
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, landing: Landing<'_>) -> Result<()> {
         match landing {
             Landing::Replace => {
                 // SAFETY: the caller's promise.
-                inner.iter().for_each(|copy| unsafe { copy.land(buffers, landing) });
-                // SAFETY: the message is the leg's; the caller's promise.
-                self.set.finish(|i, message| unsafe { self.recvs[i].unpack(message.as_ptr(), buffers, landing) })
+                unsafe {
+                    inner.land(buffers, landing);
+                    self.replace(buffers)
+                }
             }
             Landing::Combine(_) => {
                 self.drain()?;
                 // SAFETY: the caller's promise; every message is here.
                 unsafe {
                     (0..self.before).for_each(|i| self.land(i, buffers, landing));
-                    inner.iter().for_each(|copy| copy.land(buffers, landing));
+                    inner.land(buffers, landing);
                     (self.before..self.recvs.len()).for_each(|i| self.land(i, buffers, landing));
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Waits for the messages and lands each as it comes.
+    ///
+    /// # Safety
+    /// The buffers are those of the exchange; nobody uses what is written.
+    pub(super) unsafe fn replace(&mut self, buffers: &[Buffer]) -> Result<()> {
+        // SAFETY: the message is the leg's; the caller's promise.
+        self.set.finish(|i, message| unsafe { self.recvs[i].unpack(message.as_ptr(), buffers, Landing::Replace) })
     }
 
     /// Lands the message of one leg, which [`drain`](Messages::drain) has waited for.

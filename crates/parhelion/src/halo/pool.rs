@@ -15,7 +15,7 @@ use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Result};
 use super::Plan;
 use super::auto::{self, Decision};
 use super::exchange::Exchange;
-use super::fields::Fields;
+use super::fields::sealed::Sealed;
 use super::leg::{Buffer, Field};
 use super::scheme::{Scheme, Settings};
 
@@ -92,13 +92,16 @@ impl Exchanges {
         Ok(())
     }
 
-    /// The plan from owners to halos, after [`Exchanges::prepare`].
+    /// The plan from owners to halos.
+    ///
+    /// # Panics
+    /// Before [`Exchanges::prepare`].
     pub(crate) fn plan(&self) -> &Arc<Plan> {
-        self.plan_of(Way::Forward)
+        self.plan.get().expect("fields are prepared before they are shown")
     }
 
     fn plan_of(&self, way: Way) -> &Arc<Plan> {
-        let plan = self.plan.get().expect("fields are prepared before they are shown");
+        let plan = self.plan();
         match way {
             Way::Forward => plan,
             Way::Adjoint => self.adjoint.get_or_init(|| Arc::new(plan.adjoint())),
@@ -127,7 +130,7 @@ impl Exchanges {
     }
 
     /// An idle exchange for `fields`, the first of which has `self`, with their buffers. Made, collectively, if there is none.
-    pub(crate) fn take<F: Fields>(&self, way: Way, fields: &mut F) -> Result<Box<Lease>> {
+    pub(crate) fn take(&self, way: Way, fields: &mut dyn Sealed) -> Result<Box<Lease>> {
         let mut state = self.lock();
         state.takes += 1;
         let asked = state.settings()?;
@@ -146,13 +149,7 @@ impl Exchanges {
     ///
     /// Buffers are told apart by their numbers and not by their addresses, which one rank may see again and another not.
     #[cold]
-    fn take_bound<F: Fields>(
-        &self,
-        state: &mut State,
-        asked: Settings,
-        way: Way,
-        fields: &mut F,
-    ) -> Result<Box<Lease>> {
+    fn take_bound(&self, state: &mut State, asked: Settings, way: Way, fields: &mut dyn Sealed) -> Result<Box<Lease>> {
         let mut buffers = Vec::new();
         fields.push_buffers(&mut buffers);
         let kind: Vec<usize> =
@@ -178,7 +175,7 @@ impl Exchanges {
 
     /// Makes an exchange. Collective.
     #[cold]
-    fn make<F: Fields>(&self, state: &mut State, asked: Settings, way: Way, fields: &F) -> Result<Box<Lease>> {
+    fn make(&self, state: &mut State, asked: Settings, way: Way, fields: &dyn Sealed) -> Result<Box<Lease>> {
         let (mut parts, mut elsewhere) = (Vec::new(), None);
         fields.each_field(&mut |exchanges, element| {
             if !exchanges.communicator.is_same(&self.communicator) {
@@ -247,11 +244,11 @@ impl Entry {
     }
 
     /// Whether it is idle and of the kind.
-    fn is_free_for<F: Fields>(&self, asked: Settings, way: Way, fields: &F) -> bool {
+    fn is_free_for(&self, asked: Settings, way: Way, fields: &dyn Sealed) -> bool {
         self.idle.is_some() && self.asked == asked && self.way == way && self.carries(fields)
     }
 
-    fn carries<F: Fields>(&self, fields: &F) -> bool {
+    fn carries(&self, fields: &dyn Sealed) -> bool {
         let (mut seen, mut same) = (0, true);
         fields.each_field(&mut |exchanges, element| {
             let plan = exchanges.plan_of(self.way);

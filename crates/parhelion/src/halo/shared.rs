@@ -19,10 +19,14 @@
 //! An exchange that is *abandoned* does 3 at once, without pulling, so that no peer waits for it in 4; what others may still
 //! read is kept until its own 4.
 
-use parhelion_comm::{Communicator, Error, ErrorKind, Method, Op, PeerMemory, Result, Signals};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use parhelion_comm::layout::{PairShape, copy, copy_pair};
+use parhelion_comm::{Communicator, Error, ErrorKind, Layout, Method, Op, PeerMemory, Result, Signals};
 
 use super::leg::{Buffer, Field, Inner, Landing, Leg, Part, first_buffers, land};
 use super::packed::Messages;
+use super::turns::Turns;
 
 const READY: usize = 0;
 const DONE: usize = 1;
@@ -57,6 +61,8 @@ struct Peer {
     memory: PeerMemory,
     buffers: Vec<Remote>,
     parts: Vec<(usize, Part)>,
+    /// How the parts are copied.
+    turns: Turns,
     /// Whether its tokens may have changed unseen.
     stale: bool,
 }
@@ -98,7 +104,12 @@ impl Shared {
         }
         // A peer's word for a buffer follows from the plan alone: by patch, then by field.
         let patches = fields.iter().map(|f| f.plan.patches().len()).max().unwrap_or(0);
-        let most = communicator.all_reduce(&[patches], Op::Max)?[0];
+        let faulty = differing(communicator, &readable, &sends, &recvs)?;
+        let most = communicator.all_reduce(&[patches, usize::from(faulty.is_some())], Op::Max)?;
+        if most[1] > 0 {
+            return Err(mismatch(faulty));
+        }
+        let most = most[0];
         let signals = match readable.is_empty() {
             true => None,
             false => Some(communicator.signals(&readable, TOKENS + most * fields.len())?),
@@ -167,7 +178,7 @@ impl Shared {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn test(&mut self, buffers: &[Buffer], inner: &[Inner]) -> Result<bool> {
+    pub(super) unsafe fn test(&mut self, buffers: &[Buffer], inner: &Inner) -> Result<bool> {
         // SAFETY: the caller's promise.
         unsafe {
             self.land_inner(buffers, inner);
@@ -184,7 +195,7 @@ impl Shared {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &[Inner], landing: Landing<'_>) -> Result<()> {
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, landing: Landing<'_>) -> Result<()> {
         match landing {
             // SAFETY: the caller's promise.
             Landing::Replace => unsafe {
@@ -195,7 +206,7 @@ impl Shared {
                     }
                 }
                 self.post_done();
-                self.rest.finish(buffers, &[], landing)?;
+                self.rest.replace(buffers)?;
             },
             Landing::Combine(_) => {
                 self.rest.drain()?;
@@ -203,7 +214,7 @@ impl Shared {
                     // SAFETY: the caller's promise; the messages are here.
                     unsafe {
                         match self.order[i] {
-                            Origin::Own => inner.iter().for_each(|copy| copy.land(buffers, landing)),
+                            Origin::Own => inner.land(buffers, landing),
                             Origin::Message(leg) => self.rest.land(leg, buffers, landing),
                             Origin::Read(peer) => {
                                 let ready = self.await_ready(peer)?;
@@ -260,10 +271,10 @@ impl Shared {
 
     /// # Safety
     /// As [`Shared::finish`].
-    unsafe fn land_inner(&mut self, buffers: &[Buffer], inner: &[Inner]) {
+    unsafe fn land_inner(&mut self, buffers: &[Buffer], inner: &Inner) {
         if !std::mem::replace(&mut self.inner_landed, true) {
             // SAFETY: the caller's promise.
-            inner.iter().for_each(|copy| unsafe { copy.land(buffers, Landing::Replace) });
+            unsafe { inner.land(buffers, Landing::Replace) };
         }
     }
 
@@ -316,11 +327,25 @@ impl Shared {
             }
             peer.stale = false;
         }
-        for (remote, part) in &peer.parts {
-            let (from, to) = (peer.buffers[*remote].base, buffers[part.buffer].ptr);
+        let ends = |(remote, part): &(usize, Part)| (peer.buffers[*remote].base, buffers[part.buffer].ptr);
+        if let Landing::Combine(_) = landing {
+            for entry in &peer.parts {
+                let ((from, to), part) = (ends(entry), &entry.1);
+                // SAFETY: as below.
+                unsafe { land(from, &part.remote, to, &part.layout, part.size, part.field, landing) };
+            }
+            return Ok(());
+        }
+        for (first, second) in peer.turns.iter() {
+            let ((from, to), a) = (ends(&peer.parts[first]), &peer.parts[first].1);
             // SAFETY: the peer is ready and keeps its buffer until this rank is done; both plans were made together, so that
             // the layouts lie inside the buffers, of equal length, and what is read is written by nobody.
-            unsafe { land(from, &part.remote, to, &part.layout, part.size, part.field, landing) };
+            unsafe {
+                match second.map(|second| &peer.parts[second].1) {
+                    None => copy(from, &a.remote, to, &a.layout, a.size),
+                    Some(b) => copy_pair([from; 2], [&a.remote, &b.remote], [to; 2], [&a.layout, &b.layout], a.size),
+                }
+            }
         }
         Ok(())
     }
@@ -343,8 +368,56 @@ impl Peer {
             buffers[buffer].bytes = buffers[buffer].bytes.max(bytes);
             parts.push((buffer, part));
         }
-        Peer { index, memory, buffers, parts, stale: true }
+        let kind = |i: usize| {
+            let (remote, part): &(usize, Part) = &parts[i];
+            Some((*remote, part.buffer, part.size, PairShape::of(&part.remote, &part.layout, part.size)?))
+        };
+        let turns = Turns::new(parts.len(), kind, |i| parts[i].1.layout.end());
+        Peer { index, memory, buffers, parts, turns, stale: true }
     }
+}
+
+/// A rank that sends something else than this one would read, of those whose memory can be read. Collective.
+///
+/// What is read from another rank's memory lies inside its buffers only if it is what that rank's own plan sends.
+fn differing(communicator: &Communicator, readable: &[usize], sends: &[Leg], recvs: &[Leg]) -> Result<Option<usize>> {
+    type Side<'a> = (usize, &'a Layout);
+    let digest = |leg: &Leg, side: fn(&Part) -> Side<'_>| {
+        let mut hasher = DefaultHasher::new();
+        for part in &leg.parts {
+            (part.field, part.size, side(part)).hash(&mut hasher);
+        }
+        hasher.finish().to_ne_bytes()
+    };
+    let read = |legs: &[Leg]| -> Vec<usize> {
+        (0..legs.len()).filter(|&i| readable.binary_search(&legs[i].peer).is_ok()).collect()
+    };
+    let (sent, received) = (read(sends), read(recvs));
+    let messages = |legs: &[Leg], which: &[usize]| which.iter().map(|&i| (legs[i].peer, 8)).collect::<Vec<_>>();
+    let (to, from) = (messages(sends, &sent), messages(recvs, &received));
+    let mut set = communicator.message_set(Method::PointToPoint, &to, &from)?;
+    for (message, &leg) in sent.iter().enumerate() {
+        set.send_part(message).copy_from_slice(&digest(&sends[leg], |part| (part.patch, &part.layout)));
+    }
+    set.start()?;
+    let mut differs = None;
+    set.finish(|message, bytes| {
+        let leg = &recvs[received[message]];
+        if bytes != digest(leg, |part| (part.remote_patch, &part.remote)) {
+            differs = Some(leg.peer);
+        }
+    })?;
+    Ok(differs)
+}
+
+#[cold]
+fn mismatch(faulty: Option<usize>) -> Error {
+    let text = match faulty {
+        Some(peer) => format!("rank {peer} does not send what this rank would read from its arrays"),
+        None => "another rank found that it would read what its neighbour does not send".to_owned(),
+    };
+    let advice = "; give equal decompositions and element types on every rank (PARHELION_CHECK=1 compares them)";
+    Error::new("exchange", ErrorKind::Mismatch(text + advice))
 }
 
 /// The word of the token of a patch of a field.

@@ -5,14 +5,27 @@
 
 mod adjoint;
 mod check;
+mod choice;
 mod fill;
 mod flight;
 mod index;
+mod leaks;
+mod patches;
 mod plans;
 
 use parhelion_comm::conformance::Case;
 
 /// Every case, simple things first.
 pub fn suite() -> Vec<Case> {
-    [plans::CASES, fill::CASES, flight::CASES, adjoint::CASES, index::CASES].concat()
+    [
+        plans::CASES,
+        fill::CASES,
+        flight::CASES,
+        adjoint::CASES,
+        index::CASES,
+        patches::CASES,
+        choice::CASES,
+        leaks::CASES,
+    ]
+    .concat()
 }

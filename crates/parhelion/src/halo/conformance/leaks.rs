@@ -1,0 +1,110 @@
+//! What is used again and again, and made again and again, leaves nothing behind.
+
+use parhelion_comm::conformance::{Case, Halt, Outcome};
+use parhelion_comm::{Communicator, Op};
+
+use super::check::{all_settings, array, ensure, filled};
+use crate::array::Decomposition;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("leaks: 20,000 exchanges leave no memory, files or mappings behind", many_exchanges),
+    Case::new("leaks: 500 plans with their communicators and windows leave nothing behind", many_plans),
+    Case::new("leaks: 500 exchanges given up leave nothing behind", many_given_up),
+];
+
+/// The full number where every rank has a core or nearly so; more ranks wait for each other's cores.
+fn times(c: &Communicator, full: usize) -> usize {
+    if c.size() <= 2 { full } else { full / 20 }
+}
+
+/// What this process uses.
+#[derive(Debug, Clone, Copy)]
+struct Usage {
+    kibibytes: u64,
+    files: u64,
+    mappings: u64,
+}
+
+impl Usage {
+    /// Of the process of every rank, when all have come here; the largest.
+    fn now(c: &Communicator) -> Result<Usage, Halt> {
+        c.barrier()?;
+        let own = Usage::read().map_err(|e| Halt::Skipped(format!("needs /proc/self to look at: {e}")))?;
+        let most = c.all_reduce(&[own.kibibytes, own.files, own.mappings], Op::Max)?;
+        Ok(Usage { kibibytes: most[0], files: most[1], mappings: most[2] })
+    }
+
+    fn read() -> std::io::Result<Usage> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|r| r.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+        let files = std::fs::read_dir("/proc/self/fd")?.count() as u64;
+        let mappings = std::fs::read_to_string("/proc/self/maps")?.lines().count() as u64;
+        Ok(Usage { kibibytes, files, mappings })
+    }
+
+    /// Whether hardly more is used `now`: libraries and allocators keep some of what they had.
+    fn held(self, what: &str, now: Usage) -> Outcome {
+        let more = |a: u64, b: u64, by: u64| b <= a + by;
+        let held = more(self.kibibytes, now.kibibytes, 16 << 10)
+            && more(self.files, now.files, 8)
+            && more(self.mappings, now.mappings, 200);
+        ensure(held, format_args!("{what}: {self:?} before, {now:?} after"))
+    }
+}
+
+fn many_exchanges(c: &Communicator) -> Outcome {
+    let grid = Decomposition::new([32, 32], c)?.halo(1).periodic([true, true]);
+    let mut u = array::<f64, 2>(&grid, 1)?;
+    let settings: Vec<_> = all_settings().collect();
+    let mut round = |times: usize| -> Outcome {
+        for &settings in &settings {
+            grid.set_scheme(settings);
+            (0..times).try_for_each(|_| u.exchange())?;
+        }
+        Ok(())
+    };
+    round(20)?;
+    let before = Usage::now(c)?;
+    round(times(c, 20_000).div_ceil(settings.len()))?;
+    before.held("exchanges", Usage::now(c)?)?;
+    filled("after them all", &u, 1)
+}
+
+/// By each scheme that has something of the library's: 2,048 communicators are all that MPICH has.
+fn build_and_use(c: &Communicator, number: usize) -> Outcome {
+    let grid = Decomposition::new([16 + number % 5, 8], c)?.halo(1).periodic([true, true]);
+    let u = array::<f32, 2>(&grid, number as u64)?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let mut u = u.clone();
+        u.exchange()?;
+    }
+    Ok(())
+}
+
+fn many_plans(c: &Communicator) -> Outcome {
+    (0..20).try_for_each(|number| build_and_use(c, number))?;
+    let before = Usage::now(c)?;
+    (0..times(c, 500)).try_for_each(|number| build_and_use(c, number))?;
+    before.held("plans", Usage::now(c)?)
+}
+
+fn many_given_up(c: &Communicator) -> Outcome {
+    let grid = Decomposition::new([64, 64], c)?.halo(2).periodic([true, true]);
+    let settings: Vec<_> = all_settings().collect();
+    let round = |times: usize| -> Outcome {
+        for number in 0..times {
+            grid.set_scheme(settings[number % settings.len()]);
+            drop(array::<f64, 2>(&grid, 0)?.start_exchange()?);
+        }
+        Ok(())
+    };
+    round(2 * settings.len())?;
+    let before = Usage::now(c)?;
+    round(times(c, 500))?;
+    before.held("exchanges given up", Usage::now(c)?)?;
+    let mut u = array::<f64, 2>(&grid, 9)?;
+    u.exchange()?;
+    filled("after them all", &u, 9)
+}

@@ -1,0 +1,92 @@
+//! Exchanges that are forgotten, that fail, and in which an operator panics: sound, and told apart.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use parhelion::prelude::*;
+use parhelion::{BackendKind, launch};
+
+fn config(ranks: usize) -> Config {
+    Config::default().backend(BackendKind::Local).ranks(ranks).timeout(Duration::from_millis(500))
+}
+
+fn ring(world: &Communicator, scheme: Scheme) -> Result<(Decomposition<1>, DistArray<u64, 1>)> {
+    let grid = Decomposition::new([8], world)?.halo(1).periodic([true]);
+    grid.set_scheme(scheme);
+    let array = DistArray::from_fn(&grid, |[i]| i as u64)?;
+    Ok((grid, array))
+}
+
+#[test]
+fn a_forgotten_exchange_is_an_error_for_those_who_wait_for_it_or_none_at_all() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            let (_, u) = ring(&world, scheme)?;
+            let inflight = u.start_exchange()?;
+            if world.rank() == 0 {
+                std::mem::forget(inflight);
+                return Ok(None);
+            }
+            Ok::<_, Error>(Some(inflight.finish().map(|u| u.with_halo().as_slice().map(<[u64]>::to_vec))))
+        });
+        match &ends.unwrap()[1] {
+            // Sent messages arrive, whoever forgets them.
+            Some(Ok(cells)) => assert_eq!(cells.as_deref(), Some(&[3, 4, 5, 6, 7, 0][..]), "{scheme}"),
+            Some(Err(error)) => {
+                let kind = error.kind();
+                let told = matches!(kind, ErrorKind::PeerLost { .. } | ErrorKind::Timeout(_) | ErrorKind::Deadlock(_));
+                assert!(told, "{scheme}: {error}");
+            }
+            None => panic!("rank 1 finishes"),
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_exchange_the_array_is_the_callers_and_the_next_one_is_refused() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            let (_, mut u) = ring(&world, scheme)?;
+            u.exchange()?;
+            if world.rank() == 0 {
+                // Long enough for the other to give up, which it does after half a second.
+                std::thread::sleep(Duration::from_millis(1500));
+                return Ok(String::new());
+            }
+            let first = u.exchange().expect_err("nobody else exchanges");
+            assert!(matches!(first.kind(), ErrorKind::Timeout(_) | ErrorKind::PeerLost { .. }), "{scheme}: {first}");
+            let owned: Vec<u64> = u.owned().iter().copied().collect();
+            assert_eq!(owned, [4, 5, 6, 7], "{scheme}");
+            u.owned_mut().fill(9);
+            Ok::<_, Error>(u.exchange().expect_err("the ranks are out of step").to_string())
+        });
+        let refusal = &ends.unwrap()[1];
+        assert!(refusal.contains("failed before"), "{scheme}: {refusal}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_operator_goes_on_and_leaves_the_array_to_its_owner() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            let (_, mut u) = ring(&world, scheme)?;
+            let rank = world.rank();
+            let adjoint = AssertUnwindSafe(|| {
+                u.exchange_adjoint(|a: u64, b: u64| {
+                    assert!(rank == 0, "the operator of rank 1");
+                    a + b
+                })
+            });
+            let end = catch_unwind(adjoint);
+            if rank == 1 {
+                let panic = end.expect_err("it panicked");
+                let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                assert_eq!(text.or(panic.downcast_ref::<String>().cloned()).as_deref(), Some("the operator of rank 1"));
+                u.owned_mut().fill(1);
+                assert_eq!(u.owned().iter().sum::<u64>(), 4);
+            }
+            Ok::<_, Error>(())
+        });
+        ends.unwrap();
+    }
+}

@@ -26,6 +26,10 @@ const LARGE_RANKS: usize = 2;
 const LARGE_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
 const LARGE_LIMIT: Duration = Duration::from_secs(1800);
 
+/// The examples a reader is pointed to; each checks its own result.
+const EXAMPLES: [&str; 4] = ["heat", "patches", "transpose", "wave"];
+const EXAMPLE_RANKS: usize = 2;
+
 /// The whole-program test: the matrix, the ranks, and the iterations of a plain conjugate gradient (SciPy's: 197).
 const MATRIX: &str = "data/bcsstk16.mtx";
 const SOLVE_RANKS: usize = 3;
@@ -105,6 +109,12 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
             suite.run(path, library, all_ranks, selection, report)?;
         }
     }
+    for example in EXAMPLES {
+        match programs.get(example) {
+            Some(path) => run_example(example, path, selection, report)?,
+            None => report.add(example, &Verdict::failed("there is no such example")),
+        }
+    }
     match programs.get("parhelion") {
         Some(path) => solve(path, selection, report),
         None => {
@@ -168,6 +178,39 @@ impl Suite {
         let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-"), place(library));
         bounded(command, &log, Stderr::Captured, limit)
     }
+}
+
+/// An example on threads and under every library: it ends well and prints what rank 0 says.
+fn run_example(name: &str, program: &Path, selection: &Selection<'_>, report: &mut Report) -> Result<()> {
+    for library in [None].into_iter().chain(LIBRARIES.iter().map(Some)) {
+        let row = row(library, "examples");
+        if let Some(why) = selection.left_out(library, EXAMPLE_RANKS) {
+            report.add_cell(&row, EXAMPLE_RANKS, &Verdict::skipped(name, why));
+            continue;
+        }
+        let command = match library {
+            None => {
+                let mut command = clean_command(program);
+                command.env("PARHELION_RANKS", EXAMPLE_RANKS.to_string());
+                command
+            }
+            Some(library) => {
+                let mut command = library.command(EXAMPLE_RANKS);
+                command.env("PARHELION_MPI_LIB", library.path()).arg(program);
+                command
+            }
+        };
+        let log = format!("example-{name}-{}", place(library));
+        let ran = bounded(command, &log, Stderr::Captured, limit(library, EXAMPLE_RANKS))?;
+        let verdict = match (ran.end.success(), ran.out.lines().count()) {
+            (true, 1) => Verdict::passed(),
+            (true, lines) => Verdict::failed(format!("{name} printed {lines} lines instead of one")),
+            (false, _) => Verdict::failed(format!("{name}: {}", ran.end)),
+        };
+        say(&row, EXAMPLE_RANKS, &verdict, &ran);
+        report.add_cell(&row, EXAMPLE_RANKS, &verdict);
+    }
+    Ok(())
 }
 
 /// `parhelion solve`: the same file under every library and without one, in the same number of iterations.

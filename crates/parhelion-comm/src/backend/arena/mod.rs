@@ -211,10 +211,8 @@ mod tests {
         }
         drop(locked);
         // SAFETY: as above.
-        assert!(
-            unsafe { std::slice::from_raw_parts(ptr.as_ptr(), bytes) }.iter().all(|b| *b == 7),
-            "the child freed it"
-        );
+        let block = unsafe { std::slice::from_raw_parts(ptr.as_ptr(), bytes) };
+        assert!(block.iter().all(|b| *b == 7), "the child freed it");
         // SAFETY: taken above, and no longer used.
         unsafe { arena.give(at, bytes) };
     }

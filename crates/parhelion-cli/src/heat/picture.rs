@@ -52,7 +52,7 @@ impl Picture {
 
     /// A field of any values as a picture: colours from -`largest` to `largest`.
     pub(crate) fn of_field(rows: usize, columns: usize, values: &[f64], largest: f64) -> Self {
-        let mut channels: Vec<Vec<f64>> = vec![Vec::with_capacity(values.len()); 3];
+        let mut channels: Vec<Vec<f64>> = (0..3).map(|_| Vec::with_capacity(values.len())).collect();
         for value in values {
             for (channel, level) in channels.iter_mut().zip(colour((value / largest + 1.0) / 2.0)) {
                 channel.push(level);

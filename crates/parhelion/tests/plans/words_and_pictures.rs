@@ -45,10 +45,11 @@ fn explaining_stays_short_for_many_pieces() {
     let plans = on_threads(2, |world| {
         let mut patches = Patches::new();
         for i in 0..40 {
-            let cell = IndexSpace::from([2 * i + world.rank() as i64..2 * i + world.rank() as i64 + 1]);
+            let start = 2 * i + world.rank() as i64;
+            let cell = IndexSpace::new([start], [start + 1]);
             let patch = patches.add(cell.grow(1));
             patches.publish(patch, cell);
-            patches.request(patch, cell.grow(1).intersect(&IndexSpace::from([0..80])));
+            patches.request(patch, cell.grow(1).intersect(&IndexSpace::new([0], [80])));
         }
         patches.plan(&world)
     });

@@ -97,19 +97,27 @@ struct Cut {
 fn cuts(mine: &AxisMap, here: usize, offset: usize, theirs: &AxisMap, within: Range<i64>) -> Vec<Cut> {
     let mut cuts: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     for run in mine.runs(here, within) {
-        let end = run.global + run.len as i64;
-        let mut at = run.global;
-        while at < end {
+        let all = run.global..run.global + run.len as i64;
+        // Parts take turns: when the first one comes again, all that there are have been seen.
+        let (mut at, mut first) = (all.start, None);
+        while at < all.end {
             let part = theirs.owner(at);
-            let len = theirs.runs(part, at..end).next().map_or(0, |run| run.len);
-            debug_assert!(len > 0, "the owner of an index holds a run that begins there");
-            let position = offset + run.local + (at - run.global) as usize;
-            let runs = cuts.entry(part).or_default();
-            match runs.last_mut() {
-                Some((start, before)) if *start + *before == position => *before += len,
-                _ => runs.push((position, len)),
+            if *first.get_or_insert(part) == part && at > all.start {
+                break;
             }
-            at += len as i64;
+            let position = |global: i64| offset + run.local + (global - run.global) as usize;
+            let runs = cuts.entry(part).or_default();
+            let mut turn = 0;
+            for shared in theirs.runs(part, all.clone()) {
+                turn = if turn == 0 { shared.len } else { turn };
+                let start = position(shared.global);
+                match runs.last_mut() {
+                    Some((before, len)) if *before + *len == start => *len += shared.len,
+                    _ => runs.push((start, shared.len)),
+                }
+            }
+            assert!(turn > 0, "the owner of an index holds a run that begins there");
+            at += turn as i64;
         }
     }
     cuts.into_iter().map(|(part, runs)| Cut { part, runs }).collect()

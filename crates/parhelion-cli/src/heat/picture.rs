@@ -23,7 +23,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// Reads a PNG; an alpha channel is left out.
+    /// Reads a PNG; what is transparent becomes white.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::io(path, "read", &error))?;
         Self::decode(BufReader::new(file)).map_err(|reason| Error::file(path, reason))
@@ -45,8 +45,12 @@ impl Picture {
         let mut pixels = vec![0; bytes];
         let frame = reader.next_frame(&mut pixels).map_err(not_png)?;
         let samples = frame.color_type.samples();
-        let shown = if samples < 3 { 1 } else { 3 };
-        let channel = |c: usize| pixels.iter().skip(c).step_by(samples).map(|&byte| f64::from(byte) / 255.0).collect();
+        let (shown, has_alpha) = (if samples < 3 { 1 } else { 3 }, samples.is_multiple_of(2));
+        let level = |byte: u8| f64::from(byte) / 255.0;
+        // What shows through is white.
+        let opacity = |pixel: &[u8]| if has_alpha { level(pixel[samples - 1]) } else { 1.0 };
+        let over_white = |pixel: &[u8], c: usize| opacity(pixel) * level(pixel[c]) + (1.0 - opacity(pixel));
+        let channel = |c: usize| pixels.chunks_exact(samples).map(|pixel| over_white(pixel, c)).collect();
         Ok(Self { rows: rows as usize, columns: columns as usize, channels: (0..shown).map(channel).collect() })
     }
 
@@ -104,6 +108,17 @@ mod tests {
             let picture = Picture { rows: 3, columns: 5, channels };
             assert_eq!(round_trip(&picture), picture);
         }
+    }
+
+    #[test]
+    fn what_is_transparent_becomes_white() {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 3, 1);
+        encoder.set_color(png::ColorType::GrayscaleAlpha);
+        encoder.write_header().unwrap().write_image_data(&[0, 255, 0, 0, 200, 51]).unwrap();
+        let picture = Picture::decode(io::Cursor::new(bytes)).unwrap();
+        let levels: Vec<f64> = picture.channels[0].iter().map(|v| (v * 255.0).round()).collect();
+        assert_eq!((picture.channels.len(), &levels[..]), (1, &[0.0, 255.0, 244.0][..]));
     }
 
     #[test]

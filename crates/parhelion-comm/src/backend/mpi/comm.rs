@@ -6,15 +6,14 @@
 //! must happen, for MPICH has 2,048 context ids in all.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mpi_abi::{Comm as RawComm, Library};
 
 use super::failure;
 use super::runtime::{Chore, Runtime};
-use super::set::Window;
 use crate::backend::prepared::Private;
 use crate::config::Config;
 use crate::error::Result;
@@ -33,9 +32,12 @@ pub(super) struct Comm {
     sequence: AtomicU64,
     /// What its message sets share.
     pub(super) private: Private,
-    /// Those of its sets, in the order of their making.
-    pub(super) windows: Mutex<Vec<Arc<Window>>>,
+    /// Tells it from every other communicator of this process, those of the past included.
+    pub(super) id: u64,
 }
+
+/// Counts the communicators of this process.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 impl Comm {
     /// Takes over `raw`, which this process made, and makes its shadow. Collective over it.
@@ -69,7 +71,7 @@ impl Comm {
             name: name.to_owned(),
             sequence: AtomicU64::new(0),
             private: Private::default(),
-            windows: Mutex::default(),
+            id: MADE.fetch_add(1, Ordering::Relaxed),
         }))
     }
 

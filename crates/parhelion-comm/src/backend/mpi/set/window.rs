@@ -7,10 +7,13 @@
 //!
 //! # Release
 //!
-//! To free a window is collective, to drop a set is not. The windows of a communicator are therefore listed at every rank,
-//! in the order of their making, and freed by the next making of one at a time when every rank has dropped its set. What is left
-//! is freed when the program ends and all ranks are there, in the order of making, which is the same at any two ranks of
-//! one window, so that they cannot wait for each other in a circle.
+//! To free a window is collective, to drop a set is not. All windows are therefore listed at every rank, in the order of
+//! their making. The next making of one frees those that every rank has dropped, of all communicators of the same ranks, be
+//! they gone or not: to make a window waits for these ranks, so that all of them have the same ones in the same order. (Left
+//! to the end instead, those of communicators that are gone add up, and MPICH 3.4 to 5.0 hang in `MPI_Win_start` of
+//! about the hundredth.) Where several threads may make windows, that order is one of each communicator only, and so is the
+//! freeing. What is left is freed when the program ends and all ranks are there, in the order of making, which is
+//! the same at any two ranks of one window, so that they cannot wait for each other in a circle.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +26,18 @@ use super::super::runtime::Backoff;
 use super::{Messages, OPERATION, Slot, Under, free, give_up};
 use crate::backend::Keep;
 use crate::backend::prepared::{Leg, Order, Prepared, Stage, Staging, extent};
+use crate::config::ThreadLevel;
 use crate::error::Result;
 use crate::message_set::Method;
 
 /// A window of one communicator, at one rank.
-pub(in super::super) struct Window {
+struct Window {
     raw: Win,
     memory: *mut u8,
+    /// Its ranks, by their numbers in the world, ascending.
+    ranks: Vec<c_int>,
+    /// The communicator it was made on ([`Comm::id`]).
+    made_on: u64,
     /// Its set has been dropped here, and nothing of it is under way.
     released: AtomicBool,
 }
@@ -68,8 +76,9 @@ pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared
     let library = comm.library();
     let push = order.method == Method::Push;
     let (within, beyond) = if push { (&order.recvs, &order.sends) } else { (&order.sends, &order.recvs) };
-    sweep(comm).of(OPERATION)?;
-    let window = make(comm, extent(within)).of(OPERATION)?;
+    let ranks = world_ranks(comm).of(OPERATION)?;
+    sweep(comm, &ranks).of(OPERATION)?;
+    let window = make(comm, ranks, extent(within)).of(OPERATION)?;
     let staging = Staging::new(extent(beyond));
     let (sides, owned) = match push {
         true => ([staging.ptr(), window.memory], [Some(staging), None]),
@@ -113,8 +122,28 @@ fn peers(comm: &Comm, legs: &[Leg]) -> Result<Peers, mpi_abi::Error> {
     Ok(Peers { group, count: ranks.len() })
 }
 
+/// The ranks of a communicator, by their numbers in the world, ascending.
+fn world_ranks(comm: &Comm) -> Result<Vec<c_int>, mpi_abi::Error> {
+    let library = comm.library();
+    let c = library.constants();
+    let here: Vec<c_int> = (0..comm.size as c_int).collect();
+    let mut there = here.clone();
+    let (mut group, mut world) = (c.group_null, c.group_null);
+    // SAFETY: both communicators are live; both arrays have as many ranks as is said.
+    unsafe {
+        library.comm_group(comm.raw, &mut group)?;
+        library.comm_group(c.comm_world, &mut world)?;
+        let known = library.group_translate_ranks(group, comm.size as c_int, here.as_ptr(), world, there.as_mut_ptr());
+        library.group_free(&mut group)?;
+        library.group_free(&mut world)?;
+        known?;
+    }
+    there.sort_unstable();
+    Ok(there)
+}
+
 /// A new window of `bytes` at this rank. Collective.
-fn make(comm: &Comm, bytes: usize) -> Result<Arc<Window>, mpi_abi::Error> {
+fn make(comm: &Comm, ranks: Vec<c_int>, bytes: usize) -> Result<Arc<Window>, mpi_abi::Error> {
     let library = comm.library();
     let c = library.constants();
     let mut memory: *mut u8 = std::ptr::null_mut();
@@ -128,8 +157,7 @@ fn make(comm: &Comm, bytes: usize) -> Result<Arc<Window>, mpi_abi::Error> {
         // Of one process or of several, what is read before it is received is zero.
         memory.write_bytes(0, bytes as usize);
     }
-    let window = Arc::new(Window { raw, memory, released: AtomicBool::new(false) });
-    comm.windows.lock().unwrap_or_else(PoisonError::into_inner).push(window.clone());
+    let window = Arc::new(Window { raw, memory, ranks, made_on: comm.id, released: AtomicBool::new(false) });
     all_windows().push(window.clone());
     // Nobody reaches into it before it is clean.
     // SAFETY: a communicator of which every rank comes here.
@@ -164,12 +192,15 @@ pub(in super::super) fn free_all(library: &Library, everyone: RawComm) -> Result
     Ok(())
 }
 
-/// Frees the windows that every rank has released. Collective.
-fn sweep(comm: &Comm) -> Result<(), mpi_abi::Error> {
+/// Frees the windows of `ranks`, which are those of `comm`, that every rank has released. Collective.
+fn sweep(comm: &Comm, ranks: &[c_int]) -> Result<(), mpi_abi::Error> {
     let library = comm.library();
     let c = library.constants();
-    let mut windows = comm.windows.lock().unwrap_or_else(PoisonError::into_inner);
-    let mine: Vec<u8> = windows.iter().map(|w| w.released.load(Ordering::Acquire).into()).collect();
+    let in_one_order = comm.runtime.level != ThreadLevel::Multiple;
+    let is_theirs = |w: &Window| w.made_on == comm.id || in_one_order && w.ranks == ranks;
+    // The list is not locked while this waits for other ranks, whose threads may need theirs.
+    let theirs: Vec<Arc<Window>> = all_windows().iter().filter(|w| is_theirs(w)).cloned().collect();
+    let mine: Vec<u8> = theirs.iter().map(|w| w.released.load(Ordering::Acquire).into()).collect();
     let mut all = mine.clone();
     if !mine.is_empty() {
         // SAFETY: the list is equally long at every rank, since windows are made and freed together.
@@ -178,20 +209,13 @@ fn sweep(comm: &Comm) -> Result<(), mpi_abi::Error> {
             library.allreduce(mine.as_ptr().cast(), all.as_mut_ptr().cast(), n, c.uint8_t, c.min, comm.raw)?;
         }
     }
-    let mut verdicts = all.into_iter();
-    let mut result = Ok(());
-    windows.retain(|window| {
-        let kept = verdicts.next() != Some(1);
-        if !kept {
-            let mut raw = window.raw;
-            // SAFETY: released by every rank, and all free it now.
-            let freed = unsafe { library.win_free(&mut raw) };
-            all_windows().retain(|other| !Arc::ptr_eq(other, window));
-            result = std::mem::replace(&mut result, Ok(())).and(freed);
-        }
-        kept
-    });
-    result
+    for (window, _) in theirs.iter().zip(all).filter(|(_, released)| *released == 1) {
+        all_windows().retain(|other| !Arc::ptr_eq(other, window));
+        let mut raw = window.raw;
+        // SAFETY: released by every rank, and all free it now.
+        unsafe { library.win_free(&mut raw) }?;
+    }
+    Ok(())
 }
 
 impl OneSided {

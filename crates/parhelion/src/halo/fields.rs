@@ -43,6 +43,9 @@ pub(crate) mod sealed {
         fn each_field(&self, each: EachField<'_>);
         /// Says where the buffers lie.
         fn push_buffers(&mut self, out: &mut Vec<Buffer>);
+        /// Adds, for every field shown, a number that tells its array from every other one of this rank, those of the past
+        /// included: also where the array has no buffers, so that all ranks see alike whether it is the one they know.
+        fn push_ids(&self, out: &mut Vec<u64>);
         /// Adds a kernel of `op` for each field, of its element type.
         fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()>;
     }
@@ -72,6 +75,10 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for DistArray<T, D> {
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
         out.push(Buffer::of(self.memory_mut()));
+    }
+
+    fn push_ids(&self, out: &mut Vec<u64>) {
+        out.push(self.memory().id());
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
@@ -106,6 +113,10 @@ unsafe impl<F: Fields> sealed::Sealed for Vec<F> {
         self.iter_mut().for_each(|fields| fields.push_buffers(out));
     }
 
+    fn push_ids(&self, out: &mut Vec<u64>) {
+        self.iter().for_each(|fields| fields.push_ids(out));
+    }
+
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         self.iter().try_for_each(|fields| fields.push_kernels(op, out))
     }
@@ -138,6 +149,10 @@ macro_rules! tuple {
 
             fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
                 $(self.$index.push_buffers(out);)*
+            }
+
+            fn push_ids(&self, out: &mut Vec<u64>) {
+                $(self.$index.push_ids(out);)*
             }
 
             fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

@@ -24,14 +24,12 @@ pub struct Buffer {
     pub ptr: *mut u8,
     /// What tells peers that can read this rank's memory where it is (`Memory::token`).
     pub token: Option<u64>,
-    /// Tells it from every other buffer of this rank, those of the past included (`Memory::id`).
-    pub id: u64,
 }
 
 impl Buffer {
     /// All of a memory.
     pub fn of<T: Element>(memory: &mut Memory<T>) -> Buffer {
-        Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token(), id: memory.id() }
+        Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token() }
     }
 }
 

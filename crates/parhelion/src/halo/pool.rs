@@ -60,6 +60,8 @@ pub(crate) struct Lease {
     pub(crate) exchange: Exchange,
     /// Where the buffers of the exchange lie.
     pub(crate) buffers: Vec<Buffer>,
+    /// The arrays it is bound to, if it is bound to any.
+    arrays: Vec<u64>,
     /// Its place in the pool.
     index: usize,
 }
@@ -142,20 +144,23 @@ impl Exchanges {
         };
         lease.buffers.clear();
         fields.push_buffers(&mut lease.buffers);
+        lease.arrays.clear();
+        fields.push_ids(&mut lease.arrays);
         Ok(lease)
     }
 
-    /// An exchange that is bound to these very buffers, or else a new one, or else the one that was not used for longest.
+    /// An exchange that is bound to these very arrays, or else a new one, or else the one that was not used for longest.
     ///
-    /// Buffers are told apart by their numbers and not by their addresses, which one rank may see again and another not.
+    /// Arrays are told apart by their numbers and not by the addresses of their buffers, which one rank may see again and
+    /// another not, and which a rank without patches has none of.
     #[cold]
     fn take_bound(&self, state: &mut State, asked: Settings, way: Way, fields: &mut dyn Sealed) -> Result<Box<Lease>> {
-        let mut buffers = Vec::new();
+        let (mut buffers, mut arrays) = (Vec::new(), Vec::new());
         fields.push_buffers(&mut buffers);
+        fields.push_ids(&mut arrays);
         let kind: Vec<usize> =
             (0..state.entries.len()).filter(|&i| state.entries[i].is_free_for(asked, way, fields)).collect();
-        let ids = |buffers: &[Buffer]| buffers.iter().map(|b| b.id).collect::<Vec<_>>();
-        let same = |&&i: &&usize| state.entries[i].idle.as_ref().is_some_and(|l| ids(&l.buffers) == ids(&buffers));
+        let same = |&&i: &&usize| state.entries[i].idle.as_ref().is_some_and(|lease| lease.arrays == arrays);
         let mut lease = match kind.iter().find(same) {
             Some(&index) => return Ok(state.hand_out(index)),
             None if kind.len() < MOST_BOUND => self.make(state, asked, way, fields)?,
@@ -169,7 +174,7 @@ impl Exchanges {
                 lease
             }
         };
-        lease.buffers = buffers;
+        (lease.buffers, lease.arrays) = (buffers, arrays);
         Ok(lease)
     }
 
@@ -201,7 +206,7 @@ impl Exchanges {
         let index = state.entries.len();
         let fields = parts.into_iter().map(|f| (f.plan, f.element)).collect();
         state.entries.push(Entry { asked, way, fields, idle: None, taken: state.takes });
-        Ok(Box::new(Lease { exchange, buffers, index }))
+        Ok(Box::new(Lease { exchange, buffers, arrays: Vec::new(), index }))
     }
 
     /// What [`Scheme::Auto`] stands for, measured if it was not before. Collective.

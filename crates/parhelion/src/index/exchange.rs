@@ -35,7 +35,11 @@ unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
         let memory = self.memory_mut();
-        out.push(Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token(), id: memory.id() });
+        out.push(Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token() });
+    }
+
+    fn push_ids(&self, out: &mut Vec<u64>) {
+        out.push(self.memory().id());
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

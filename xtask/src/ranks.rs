@@ -43,12 +43,14 @@ struct Suite {
     environment: &'static [(&'static str, &'static str)],
     /// Whether it also runs without MPI.
     local: bool,
+    /// Whether it talks so much that a library that starves ranks would take minutes, and is spared.
+    busy: bool,
 }
 
 const SUITES: [Suite; 4] = [
-    Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false },
-    Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true },
-    Suite { row: "arrays", program: "array_conformance", arguments: &[], environment: &[], local: true },
+    Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false, busy: false },
+    Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true, busy: false },
+    Suite { row: "arrays", program: "array_conformance", arguments: &[], environment: &[], local: true, busy: true },
     // What the default thread level forbids, and the row above therefore leaves out.
     Suite {
         row: "conformance, threads",
@@ -56,6 +58,7 @@ const SUITES: [Suite; 4] = [
         arguments: &["--filter", "threads:"],
         environment: &[("PARHELION_THREAD_LEVEL", "multiple")],
         local: false,
+        busy: false,
     },
 ];
 
@@ -138,7 +141,12 @@ impl Suite {
         let mut hung = false;
         for &ranks in all_ranks {
             // One that hangs may hang at every number of ranks, and all of that may take hours.
-            let left_out = hung.then_some("it did not end with fewer ranks");
+            let starved = self.busy && library.is_some_and(|l| l.starves) && ranks > cores();
+            let left_out = match (hung, starved) {
+                (true, _) => Some("it did not end with fewer ranks"),
+                (_, true) => Some("its waiting ranks keep the cores from the others, and there are too few here"),
+                _ => None,
+            };
             let verdict = match left_out.or_else(|| selection.left_out(library, ranks)) {
                 Some(why) => Verdict::skipped(&row, why),
                 None => {

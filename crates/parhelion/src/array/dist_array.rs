@@ -223,6 +223,11 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         &mut self.memory
     }
 
+    /// The memory of the stored cells.
+    pub(crate) fn into_memory(self) -> Memory<T> {
+        self.memory
+    }
+
     /// The stored cells to write, and where the owned ones are.
     pub(super) fn split_mut(&mut self) -> (&Place<D>, &Decomposition<D>, &mut [T]) {
         (&self.place, &self.decomposition, &mut self.memory)

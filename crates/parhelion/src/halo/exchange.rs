@@ -31,7 +31,7 @@ pub struct Exchange {
 }
 
 /// What keeps the memory of an abandoned exchange.
-pub(super) type Keep = Box<dyn Any + Send>;
+pub(crate) type Keep = Box<dyn Any + Send>;
 
 enum Carrier {
     Messages(Messages),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parhelion_comm::{Element, ElementType, Kernel, Op, Result};
 
+use super::exchange::Keep;
 use super::leg::Buffer;
 use super::pool::{EachField, Exchanges};
 use crate::array::{DistArray, View};
@@ -26,7 +27,7 @@ pub trait Fields: Sized + Clone + Send + 'static + sealed::Sealed {
 }
 
 pub(crate) mod sealed {
-    use super::{Arc, Buffer, EachField, Exchanges, Kernel, Op, Result};
+    use super::{Arc, Buffer, EachField, Exchanges, Keep, Kernel, Op, Result};
 
     /// What the exchange needs to know of its fields.
     ///
@@ -48,6 +49,18 @@ pub(crate) mod sealed {
         fn push_ids(&self, out: &mut Vec<u64>);
         /// Adds a kernel of `op` for each field, of its element type.
         fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()>;
+        /// Adds the memory of the buffers and lets go of all else: an exchange that is given up keeps that memory, and would
+        /// never be freed if that held on to the exchanges it is one of.
+        fn push_memory(self, out: &mut Vec<Keep>)
+        where
+            Self: Sized;
+    }
+
+    /// The memory of `fields`.
+    pub(crate) fn memory_of(fields: impl Sealed) -> Keep {
+        let mut memory = Vec::new();
+        fields.push_memory(&mut memory);
+        Box::new(memory)
     }
 }
 
@@ -85,6 +98,10 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for DistArray<T, D> {
         out.push(Kernel::of::<T>(op)?);
         Ok(())
     }
+
+    fn push_memory(self, out: &mut Vec<Keep>) {
+        out.push(Box::new(self.into_memory()));
+    }
 }
 
 impl<F: Fields> Fields for Vec<F> {
@@ -119,6 +136,10 @@ unsafe impl<F: Fields> sealed::Sealed for Vec<F> {
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         self.iter().try_for_each(|fields| fields.push_kernels(op, out))
+    }
+
+    fn push_memory(self, out: &mut Vec<Keep>) {
+        self.into_iter().for_each(|fields| fields.push_memory(out));
     }
 }
 
@@ -158,6 +179,10 @@ macro_rules! tuple {
             fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
                 $(self.$index.push_kernels(op, out)?;)*
                 Ok(())
+            }
+
+            fn push_memory(self, out: &mut Vec<Keep>) {
+                $(self.$index.push_memory(out);)*
             }
         }
     };

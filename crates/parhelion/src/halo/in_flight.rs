@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parhelion_comm::Result;
 
 use super::fields::Fields;
-use super::fields::sealed::Sealed;
+use super::fields::sealed::{Sealed, memory_of};
 use super::leg::Landing;
 use super::pool::{Exchanges, Lease, Way};
 
@@ -67,7 +67,7 @@ impl<F: Fields> InFlight<F> {
         let kept = match result {
             Ok(()) => Ok(flight.fields),
             Err(error) => {
-                lease.exchange.abandon(Box::new(flight.fields));
+                lease.exchange.abandon(memory_of(flight.fields));
                 Err(error)
             }
         };
@@ -83,7 +83,7 @@ impl<F: Fields> InFlight<F> {
 impl<F: Fields> Drop for InFlight<F> {
     fn drop(&mut self) {
         if let Some(Flight { fields, lease: Some((home, mut lease)) }) = self.flight.take() {
-            lease.exchange.abandon(Box::new(fields));
+            lease.exchange.abandon(memory_of(fields));
             home.put(lease);
         }
     }
@@ -131,7 +131,7 @@ pub fn start_exchange<F: Fields>(mut fields: F) -> Result<InFlight<F>> {
         Ok(lease) => lease,
         Err(Failed { error, lease }) => {
             if let Some((home, mut lease)) = lease {
-                lease.exchange.abandon(Box::new(fields));
+                lease.exchange.abandon(memory_of(fields));
                 home.put(lease);
             }
             return Err(error);
@@ -200,8 +200,37 @@ pub(super) fn carry_out<F: Fields>(fields: &mut F, way: Way, landing: Landing<'_
     if let Some((home, mut lease)) = failed {
         // The neighbours may go on reading the memory that the fields had.
         let copy = fields.clone();
-        lease.exchange.abandon(Box::new(std::mem::replace(fields, copy)));
+        lease.exchange.abandon(memory_of(std::mem::replace(fields, copy)));
         home.put(lease);
     }
     end.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use parhelion_comm::{BackendKind, Config, Error, launch};
+
+    use crate::halo::{Scheme, Settings};
+    use crate::prelude::*;
+
+    #[test]
+    fn what_is_given_up_last_keeps_no_exchange_alive() {
+        let config = Config::default().ranks(2).backend(BackendKind::Local).timeout(Duration::from_secs(30));
+        launch(&config, |world| {
+            for scheme in Scheme::ALL {
+                let grid = Decomposition::new([6, 5], &world)?.halo(1).periodic([true, true]);
+                grid.set_scheme(Settings::from(scheme));
+                let array = DistArray::full(&grid, 1.0f64)?;
+                let exchanges = Arc::downgrade(grid.exchanges());
+                drop(array.start_exchange()?);
+                drop(grid);
+                assert!(exchanges.upgrade().is_none(), "{scheme}");
+            }
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
 }

@@ -40,6 +40,7 @@ pub use auto::{Decision, Timing};
 pub use cells::Cells;
 pub use draw::Drawing;
 pub use exchange::Exchange;
+pub(crate) use exchange::Keep;
 pub use fields::Fields;
 pub(crate) use fields::sealed;
 pub use in_flight::{InFlight, exchange, start_exchange};

@@ -11,7 +11,7 @@ use super::leg::Buffer;
 use super::patches::Patches;
 use super::pool::{EachField, Exchanges};
 use super::scheme::Settings;
-use super::{InFlight, Plan, exchange, start_exchange};
+use super::{InFlight, Keep, Plan, exchange, start_exchange};
 use crate::array::{IndexSpace, View, ViewMut};
 
 /// The patches of all ranks with their plan: what arrays over them share. A clone is cheap and the same grid.
@@ -270,5 +270,9 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for PatchArray<T, D> {
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         out.push(Kernel::of::<T>(op)?);
         Ok(())
+    }
+
+    fn push_memory(self, out: &mut Vec<Keep>) {
+        out.push(Box::new(self.memories));
     }
 }

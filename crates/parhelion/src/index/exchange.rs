@@ -8,7 +8,7 @@ use super::DistVector;
 use crate::array::Number;
 use crate::array::number::Accumulator;
 use crate::halo::{
-    Buffer, EachField, Exchanges, Fields, InFlight, exchange, exchange_adjoint_of, sealed, start_exchange,
+    Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed, start_exchange,
 };
 
 impl<T: Element> Fields for DistVector<T> {
@@ -45,6 +45,10 @@ unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         out.push(Kernel::of::<T>(op)?);
         Ok(())
+    }
+
+    fn push_memory(self, out: &mut Vec<Keep>) {
+        out.push(Box::new(self.into_memory()));
     }
 }
 

@@ -162,6 +162,10 @@ impl<T: Element> DistVector<T> {
         &mut self.memory
     }
 
+    pub(super) fn into_memory(self) -> Memory<T> {
+        self.memory
+    }
+
     /// The owned elements that count here, as slices.
     pub(super) fn counted(&self) -> impl Iterator<Item = &[T]> {
         self.descriptor.counted().iter_runs().map(|(start, len)| &self.memory[start..start + len])

@@ -102,15 +102,3 @@ pub(super) fn filled<T: Element, const D: usize>(what: impl Display, array: &Dis
 pub(super) fn along<const D: usize>(communicator: &Communicator, axis: usize) -> [usize; D] {
     std::array::from_fn(|a| if a == axis { communicator.size() } else { 1 })
 }
-
-/// Leaves a case out where exchanges that are given up are known to break the end of the program. The fault is not mended:
-/// MPICH 3.4.3 then fails in `MPI_Finalize` ("OFI domain close failed: Device or resource busy").
-pub(super) fn may_give_up(c: &Communicator) -> Outcome {
-    match c.library() {
-        Some(library) if library.contains("3.4.3") => Err(Halt::Skipped(
-            "MPI_Finalize of MPICH 3.4.3 fails after exchanges that were given up: a known fault, not mended"
-                .to_owned(),
-        )),
-        _ => Ok(()),
-    }
-}

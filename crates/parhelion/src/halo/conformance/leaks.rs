@@ -3,7 +3,7 @@
 use parhelion_comm::conformance::{Case, Halt, Outcome};
 use parhelion_comm::{Communicator, Op};
 
-use super::check::{all_settings, array, ensure, filled, may_give_up};
+use super::check::{all_settings, array, ensure, filled};
 use crate::array::Decomposition;
 
 pub(super) const CASES: &[Case] = &[
@@ -103,7 +103,6 @@ fn many_plans(c: &Communicator) -> Outcome {
 }
 
 fn many_given_up(c: &Communicator) -> Outcome {
-    may_give_up(c)?;
     let grid = Decomposition::new([64, 64], c)?.halo(2).periodic([true, true]);
     let settings: Vec<_> = all_settings().collect();
     let round = |times: usize| -> Outcome {

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
 //!
-//! Two parts: messages and collectives ([`crate::compare`]), and halo exchanges ([`crate::halo`]).
+//! Three parts: messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
+//! ([`crate::sparse`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::compare::{Measurements, Side, median};
-use crate::halo::{self, HaloTimes};
+use crate::exchange::{Arguments, ExchangeTimes};
 use crate::launch::{Stderr, bounded, clean_command};
 use crate::mpi::{self, LIBRARIES, Library};
+use crate::sparse::{self, AssemblyTimes};
 use crate::table::Table;
-use crate::{Result, root, shared, steps};
+use crate::{Result, halo, root, shared, steps};
 
 /// How long one measuring program, or the building of one, may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -40,6 +42,8 @@ enum Part {
     Messages,
     /// Halo exchanges of blocks
     Halo,
+    /// Halo exchanges of index lists, and the assembly of descriptors
+    Sparse,
 }
 
 impl Part {
@@ -48,6 +52,7 @@ impl Part {
         match self {
             Part::Messages => ["<!-- bench -->", "<!-- /bench -->"],
             Part::Halo => ["<!-- bench halo -->", "<!-- /bench halo -->"],
+            Part::Sparse => ["<!-- bench sparse -->", "<!-- /bench sparse -->"],
         }
     }
 }
@@ -95,6 +100,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     if has(Part::Halo) {
         written.push((Part::Halo, bench.halo(&libraries, &mut missed)?, String::new()));
+    }
+    if has(Part::Sparse) {
+        written.push((Part::Sparse, bench.sparse(&libraries, &mut missed)?, String::new()));
     }
     for (_, tables, closing) in &written {
         tables.iter().for_each(|table| println!("\n{}", table.text()));
@@ -167,36 +175,70 @@ impl Bench<'_> {
 
     /// Halo exchanges: their tables.
     fn halo(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<Vec<Table>> {
-        let mut all = HaloTimes::default();
-        let mut add = |side, out: &str| all.add(side, out);
+        let mut all = ExchangeTimes::default();
         if self.has_peers {
             // Alone and once: it pins its own threads, and takes minutes with its samples.
             let mut command = clean_command(limits_path());
             command.arg("face");
-            self.measure("limits", None, command, &mut add)?;
+            self.measure("limits", None, command, &mut |side, out| all.add(side, out))?;
         }
+        self.exchanges("halo exchanges", ["halo3d", "halo"], &halo::cases(), libraries, &mut all)?;
+        let mut tables: Vec<_> = libraries.iter().map(|l| halo::beside_peer(&all, l.name, missed)).collect();
+        tables.push(halo::beside_limit(&all, missed));
+        tables.extend(libraries.iter().map(|l| all.by_scheme(l.name, &halo::TWINS, missed)));
+        Ok(tables)
+    }
+
+    /// Index lists: their tables.
+    fn sparse(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<Vec<Table>> {
+        let mut all = ExchangeTimes::default();
+        self.exchanges("index lists", ["halo_sparse", "sparse"], &sparse::cases(), libraries, &mut all)?;
+        println!("== assembly of descriptors");
+        let mut assemblies = AssemblyTimes::default();
+        for (ranks, arguments) in sparse::assemblies() {
+            let mut command = clean_command(self.ours);
+            command.args(["bench", "sparse", "-n", &ranks.to_string(), "--backend", "local", "--assembly", "--json"]);
+            command.args(arguments);
+            self.measure("assembly", Some(Side::Local), command, &mut |_, out| assemblies.add(out))?;
+        }
+        let names: Vec<_> = libraries.iter().map(|l| l.name).collect();
+        let mut tables: Vec<_> = names.iter().map(|name| sparse::beside_peer(&all, name, missed)).collect();
+        tables.push(sparse::beside_pull(&all, &names, missed));
+        tables.extend(names.iter().map(|name| all.by_scheme(name, &sparse::TWINS, missed)));
+        tables.push(assemblies.table());
+        Ok(tables)
+    }
+
+    /// Measures exchanges in rounds: each case by the C program on each library, by us on it, and by threads.
+    fn exchanges(
+        &mut self,
+        what: &str,
+        [program, operation]: [&str; 2],
+        cases: &[Arguments],
+        libraries: &[Library],
+        all: &mut ExchangeTimes,
+    ) -> Result<()> {
+        let mut add = |side, out: &str| all.add(side, out);
         for round in 1..=self.rounds {
-            println!("== halo exchanges, round {round} of {}", self.rounds);
-            for case in halo::cases() {
+            println!("== {what}, round {round} of {}", self.rounds);
+            for case in cases {
                 for library in libraries {
-                    if self.has_peers {
-                        let mut command = peer(library, "halo3d");
-                        command.args(&case.peer);
-                        self.measure("halo3d", Some(Side::Peer(library.name)), command, &mut add)?;
+                    let runs = if self.has_peers { &case.peer[..] } else { &[] };
+                    for arguments in runs {
+                        let mut command = peer(library, program);
+                        command.args(arguments);
+                        self.measure(program, Some(Side::Peer(library.name)), command, &mut add)?;
                     }
-                    let mut command = self.mpi(library, "halo");
+                    let mut command = self.mpi(library, operation);
                     command.args(&case.ours);
-                    self.measure("halo", Some(Side::Mpi(library.name)), command, &mut add)?;
+                    self.measure(operation, Some(Side::Mpi(library.name)), command, &mut add)?;
                 }
-                let mut command = self.local("halo");
+                let mut command = self.local(operation);
                 command.args(&case.ours).args(["--scheme", "shared"]);
-                self.measure("halo", Some(Side::Local), command, &mut add)?;
+                self.measure(operation, Some(Side::Local), command, &mut add)?;
             }
         }
-        let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, missed)).collect();
-        tables.push(all.beside_limit(missed));
-        tables.extend(libraries.iter().map(|l| all.by_scheme(l.name)));
-        Ok(tables)
+        Ok(())
     }
 
     fn mpi(&self, library: &Library, operation: &str) -> Command {
@@ -301,7 +343,7 @@ fn build_peers(sources: &Path, libraries: &[Library]) -> Result<()> {
         let mut make = clean_command("make");
         make.arg("--silent").arg("-C").arg(sources);
         make.arg(format!("MPICC={}", library.compiler().display())).arg(format!("OUT={}", out.display()));
-        make.args(["pingpong", "coll", "halo3d"].map(|program| out.join(program)));
+        make.args(["pingpong", "coll", "halo3d", "halo_sparse"].map(|program| out.join(program)));
         // Open MPI's wrapper looks for its settings below the place its wheel was built for.
         make.env("OPAL_PREFIX", library.wheel.prefix());
         if library.has_persistent_collectives() {

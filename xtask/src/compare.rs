@@ -114,6 +114,14 @@ impl Ratio {
         self.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
     }
 
+    /// The value, and if it is too large, what it should have been.
+    pub(crate) fn marked(&self) -> String {
+        match (self.value, self.target) {
+            (Some(value), Some(target)) if value > target => format!("{value:.3} > {target:.2}"),
+            _ => self.value(),
+        }
+    }
+
     pub(crate) fn verdict(&self) -> String {
         match (self.value, self.target) {
             (_, None) => String::new(),

@@ -4,15 +4,18 @@
 //! - [`launch`]: running a program, or `n` ranks of one, within a deadline;
 //! - [`mod@test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher,
 //!   [`report`] what it counts, [`table`] how a table is printed;
-//! - [`mod@bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach.
+//! - [`mod@bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach; [`exchange`]: those of halo
+//!   exchanges, of blocks ([`halo`]) and of index lists ([`sparse`]).
 
 mod bench;
 mod compare;
+mod exchange;
 mod halo;
 mod launch;
 mod mpi;
 mod ranks;
 mod report;
+mod sparse;
 mod steps;
 mod table;
 mod test;

@@ -231,17 +231,41 @@ pub(crate) struct BenchArgs {
     /// Bind each rank to a core of its own
     #[arg(long)]
     pub(crate) pin: bool,
+    /// Halo and sparse: points along each edge of the grid, for halo of a rank's block [default: 32, sparse: 64]
+    #[arg(long, value_name = "N", value_parser = length)]
+    pub(crate) size: Option<usize>,
+    /// Halo and sparse: schemes as for 'heat', with commas between them [default: all]
+    #[arg(long, value_name = "SCHEMES", value_delimiter = ',', value_parser = str::parse::<Settings>)]
+    pub(crate) scheme: Option<Vec<Settings>>,
     #[command(flatten)]
     pub(crate) halo: HaloArgs,
+    #[command(flatten)]
+    pub(crate) sparse: SparseArgs,
+}
+
+impl BenchArgs {
+    /// The first option that was given and is not for the operation.
+    pub(crate) fn misplaced(&self) -> Option<&'static str> {
+        let (halo, sparse) = (self.operation == Operation::Halo, self.operation == Operation::Sparse);
+        let given = [
+            ("--size", self.size.is_some(), halo || sparse),
+            ("--scheme", self.scheme.is_some(), halo || sparse),
+            ("--width", self.halo.width.is_some(), halo),
+            ("--fields", self.halo.fields.is_some(), halo),
+            ("--directions", self.halo.directions.is_some(), halo),
+            ("--grid", self.halo.grid.is_some(), halo),
+            ("--partition", self.sparse.partition.is_some(), sparse),
+            ("--assembly", self.sparse.assembly, sparse),
+            ("--per-rank", self.sparse.per_rank, sparse),
+        ];
+        given.into_iter().find(|(_, given, fits)| *given && !fits).map(|(name, ..)| name)
+    }
 }
 
 /// What `bench halo` measures: one cubic block of f64 for each rank, periodic.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Options of halo")]
 pub(crate) struct HaloArgs {
-    /// Cells along each edge of a rank's block [default: 32]
-    #[arg(long, value_name = "N", value_parser = length)]
-    pub(crate) size: Option<usize>,
     /// Layers of the halo [default: 1]
     #[arg(long, value_name = "N", value_parser = length)]
     pub(crate) width: Option<usize>,
@@ -254,17 +278,31 @@ pub(crate) struct HaloArgs {
     /// Ranks along each axis [default: all along the first]
     #[arg(long, value_name = "NxNxN", value_parser = process_grid)]
     pub(crate) grid: Option<[usize; 3]>,
-    /// Schemes as for 'heat', with commas between them [default: all]
-    #[arg(long, value_name = "SCHEMES", value_delimiter = ',', value_parser = str::parse::<Settings>)]
-    pub(crate) scheme: Option<Vec<Settings>>,
 }
 
-impl HaloArgs {
-    /// Whether anything was said.
-    pub(crate) fn is_given(&self) -> bool {
-        let numbers = [self.size, self.width, self.fields, self.directions];
-        numbers.iter().any(Option::is_some) || self.grid.is_some() || self.scheme.is_some()
-    }
+/// What `bench sparse` measures: a vector of f64 over the rows of the 7-point matrix of a cubic grid.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Options of sparse")]
+pub(crate) struct SparseArgs {
+    /// Which rank owns which point [default: slab]
+    #[arg(long, value_enum)]
+    pub(crate) partition: Option<GridPartition>,
+    /// Measure how long a descriptor takes to assemble, instead of its exchanges
+    #[arg(long, conflicts_with = "scheme")]
+    pub(crate) assembly: bool,
+    /// So many points for each rank: the grid is as many times longer along its slowest axis as there are ranks
+    #[arg(long)]
+    pub(crate) per_rank: bool,
+}
+
+/// Who owns the points of a grid, as the peer `halo_sparse` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+pub(crate) enum GridPartition {
+    /// Equal ranges along the slowest axis
+    #[default]
+    Slab,
+    /// Each point at a rank drawn from a fixed hash
+    Random,
 }
 
 fn length(text: &str) -> Result<usize, String> {
@@ -306,6 +344,15 @@ pub(crate) enum Operation {
     Barrier,
     /// The halo of a block of cells, by every scheme
     Halo,
+    /// The halo of an index list, by every scheme
+    Sparse,
+}
+
+impl Operation {
+    /// As it is typed.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().expect("no operation is hidden").get_name().to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -80,10 +80,58 @@ fn every_scheme_exchanges_halos_in_the_form_of_the_peer() {
         assert!(line["med_us"].as_f64().unwrap() > 0.0);
     }
     assert!(lines.iter().any(|line| line["variant"] == "auto" && line["chosen"].is_string()));
-    for args in [&["halo", "--grid", "2x2x2"][..], &["pingpong", "--size", "8"]] {
+    for args in [
+        &["halo", "--grid", "2x2x2"][..],
+        &["pingpong", "--size", "8"],
+        &["halo", "--partition", "slab"],
+        &["sparse", "--width", "1"],
+        &["sparse", "--size", "2000"],
+    ] {
         let ended = parhelion(&[&["bench", "-n", "2"], args].concat());
         assert_eq!((ended.code, ended.stderr.lines().count()), (Some(2), 1), "{args:?}: {}", ended.stderr);
     }
+}
+
+/// The lines of `bench sparse`, quickly.
+fn bench_sparse(args: &[&str]) -> Vec<serde_json::Value> {
+    let quick = [("B_TARGET_S", "0.00001"), ("B_SAMPLES", "3"), ("B_TOUCH_S", "0.001")];
+    let ended = command::parhelion_with(&[&["bench", "sparse", "--json"], args].concat(), &quick);
+    assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_scheme_exchanges_index_lists_in_the_form_of_the_peer() {
+    // Counted by the peer: `mpiexec -n 2 halo_sparse -n 8 -p slab|random`, for rank 0.
+    for (partition, owned, halo) in [("slab", 256, 64), ("random", 252, 254)] {
+        let lines = bench_sparse(&["-n", "2", "--size", "8", "--partition", partition]);
+        assert_eq!(lines.len(), 2 * 8, "hot and touch of seven schemes and auto");
+        for line in &lines {
+            assert_eq!((&line["bench"], &line["ok"], &line["np"]), (&"halo_sparse".into(), &true.into(), &2.into()));
+            assert_eq!(line["case"], format!("{partition}_n8_c1"), "{line}");
+            assert_eq!(
+                (&line["nloc"], &line["nhalo"], &line["bytes"]),
+                (&owned.into(), &halo.into(), &(8 * halo).into())
+            );
+        }
+        assert!(lines.iter().any(|line| line["variant"] == "auto" && line["chosen"].is_string()));
+    }
+    let lines = bench_sparse(&["-n", "3", "--size", "5", "--partition", "random", "--scheme", "p2p,shared"]);
+    let variants: Vec<_> = lines.iter().map(|line| line["variant"].as_str().unwrap()).collect();
+    assert_eq!(variants, ["p2p", "p2p", "shared", "shared"]);
+}
+
+#[test]
+fn assembly_is_counted_by_edges_and_halo() {
+    let [line] = &bench_sparse(&["-n", "4", "--size", "6", "--per-rank", "--assembly"])[..] else {
+        panic!("one line for one assembly");
+    };
+    // 6 x 6 x 24 points: the diagonal, and two entries for each pair of neighbours.
+    let pairs = 2 * 5 * 6 * 24 + 6 * 6 * 23;
+    assert_eq!((&line["edges"], &line["ok"]), (&(6 * 6 * 24 + 2 * pairs).into(), &true.into()), "{line}");
+    assert_eq!((&line["halo"], &line["halo_per_rank"]), (&(6 * 36).into(), &72.into()), "{line}");
+    assert!(line["messages"].as_u64().unwrap() > 0 && line["sent_bytes"].as_u64().unwrap() > 0, "{line}");
+    assert_eq!((&line["neighbours"], &line["case"]), (&2.into(), &"slab_n6x6x24_c1".into()), "{line}");
 }
 
 #[test]

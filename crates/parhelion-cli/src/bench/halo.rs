@@ -1,10 +1,10 @@
 //! The halo exchange of cubic blocks on a periodic process grid, one block for each rank: the peer `halo3d`.
 
 use parhelion::array::{Decomposition, DistArray, IndexSpace};
-use parhelion::halo::{Scheme, Settings, exchange};
+use parhelion::halo::exchange;
 
 use super::{Bench, Case, timing};
-use crate::args::HaloArgs;
+use crate::args::BenchArgs;
 use crate::error::{Error, Result};
 
 /// What is measured, with the peer's defaults.
@@ -17,14 +17,15 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(args: &HaloArgs, ranks: usize) -> Result<Self> {
+    fn new(args: &BenchArgs, ranks: usize) -> Result<Self> {
+        let (size, args) = (args.size, &args.halo);
         let grid = args.grid.unwrap_or([ranks, 1, 1]);
         if grid.iter().product::<usize>() != ranks {
             let [a, b, c] = grid;
             return Err(Error::Input(format!("--grid {a}x{b}x{c} is not a grid of {ranks} ranks")));
         }
         Ok(Self {
-            size: args.size.unwrap_or(32),
+            size: size.unwrap_or(32),
             width: args.width.unwrap_or(1),
             fields: args.fields.unwrap_or(1),
             directions: args.directions.unwrap_or(6),
@@ -76,16 +77,12 @@ impl Shape {
     }
 }
 
-/// Measures every scheme that was asked for, all without an answer to that, hot and touched.
-pub(super) fn run(bench: &mut Bench<'_>, args: &HaloArgs) -> Result<()> {
+/// Measures every scheme, hot and touched.
+pub(super) fn run(bench: &mut Bench<'_>, args: &BenchArgs) -> Result<()> {
     let world = bench.world;
     let shape = Shape::new(args, world.size())?;
-    let schemes = args.scheme.clone().unwrap_or_else(|| {
-        let all = Scheme::ALL.into_iter().chain([Scheme::Auto]);
-        all.map(Settings::from).collect()
-    });
     let whole = std::array::from_fn(|axis| shape.size * shape.grid[axis]);
-    for scheme in schemes {
+    for scheme in super::schemes(args) {
         let grid = Decomposition::new(whole, world)?
             .grid(shape.grid)
             .halo(shape.width)

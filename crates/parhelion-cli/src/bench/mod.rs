@@ -4,11 +4,13 @@
 mod collectives;
 mod halo;
 mod pin;
+mod sparse;
 mod timing;
 mod two_sided;
 
 use std::process::ExitCode;
 
+use parhelion::halo::Scheme;
 use parhelion::{Communicator, Element, Op};
 
 use crate::args::{BenchArgs, Operation};
@@ -20,10 +22,8 @@ use timing::{Sample, Settings};
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let launcher = launcher();
     let config = args.ranks.config(&launcher)?;
-    if args.operation != Operation::Halo && args.halo.is_given() {
-        return Err(Error::Input(
-            "--size, --width, --fields, --directions, --grid and --scheme are for 'bench halo'".into(),
-        ));
+    if let Some(option) = args.misplaced() {
+        return Err(Error::Input(format!("{option} is not for 'bench {}'", args.operation.name())));
     }
     let settings = Settings::from_env();
     let correct = parhelion::launch(&config, |world| {
@@ -40,7 +40,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         match args.operation {
             Operation::Pingpong => two_sided::pingpong(&mut bench)?,
             Operation::Exchange => two_sided::exchange(&mut bench)?,
-            Operation::Halo => halo::run(&mut bench, &args.halo)?,
+            Operation::Halo => halo::run(&mut bench, args)?,
+            Operation::Sparse => sparse::run(&mut bench, args)?,
             operation => collectives::run(&mut bench, operation)?,
         }
         Ok::<bool, Error>(bench.correct)
@@ -68,6 +69,12 @@ struct Case<'a> {
     bandwidth: bool,
     /// Further keys of the JSON: `,"key":value` each.
     extra: &'a str,
+}
+
+/// The schemes that are measured: those that were asked for, all without an answer to that.
+fn schemes(args: &BenchArgs) -> Vec<parhelion::halo::Settings> {
+    let all = || Scheme::ALL.into_iter().chain([Scheme::Auto]).map(Into::into).collect();
+    args.scheme.clone().unwrap_or_else(all)
 }
 
 impl Bench<'_> {

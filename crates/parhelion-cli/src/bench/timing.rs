@@ -110,6 +110,19 @@ pub(super) fn hot(
     Ok(Sample::of(times, count))
 }
 
+/// Measures `call` one by one, for calls that take long: a warm-up, and a few samples. Collective.
+pub(super) fn single(
+    world: &Communicator,
+    settings: &Settings,
+    mut call: impl FnMut() -> parhelion::Result<()>,
+) -> Result<Sample> {
+    /// No more than these: each takes as long as it takes.
+    const MOST: usize = 7;
+    call()?;
+    let times: Result<Vec<f64>> = (0..settings.samples.min(MOST)).map(|_| batch(world, 1, &mut call)).collect();
+    Ok(Sample::of(times?, 1))
+}
+
 /// Measures `call` in touch mode, with `prepare` before each call, on the same data. Collective.
 pub(super) fn touch<D>(
     world: &Communicator,

@@ -1,5 +1,7 @@
 //! Local folds: one pass over a slice, in several lanes and as a tree, so that they vectorise and round little.
 
+use std::ops::Range;
+
 /// Lanes of a block: enough for four vectors of 32 bytes of `f64`, the latency of an addition on current processors.
 const LANES: usize = 16;
 /// Elements that are folded lane by lane before the results are combined as a tree.
@@ -9,25 +11,33 @@ const BLOCK: usize = 1024;
 /// about the grouping. The grouping depends on the length only. `None` for no elements.
 ///
 /// The error of a sum grows with `BLOCK / LANES + log2(len)` instead of `len` (pairwise summation, Higham 1993).
-pub(super) fn fold<T: Copy, U: Copy, A: Copy>(
+pub(crate) fn fold<T: Copy, U: Copy, A: Copy>(
     a: &[T],
     b: &[U],
     load: &impl Fn(T, U) -> A,
     op: &impl Fn(A, A) -> A,
 ) -> Option<A> {
     let len = a.len().min(b.len());
-    let (a, b) = (&a[..len], &b[..len]);
-    if len == 0 {
-        return None;
+    let mut leaf = |range: Range<usize>| block(&a[range.clone()], &b[range], load, op);
+    (len > 0).then(|| tree(0..len, &mut leaf, op))
+}
+
+/// The grouping of [`fold`] over blocks: combines what `leaf` gives for stretches of `range`, each of [`BLOCK`] elements or
+/// fewer.
+pub(crate) fn tree<A>(range: Range<usize>, leaf: &mut impl FnMut(Range<usize>) -> A, op: &impl Fn(A, A) -> A) -> A {
+    if range.len() <= BLOCK {
+        return leaf(range);
     }
-    if len > BLOCK {
-        let middle = (len / 2).next_multiple_of(BLOCK);
-        let low = fold(&a[..middle], &b[..middle], load, op)?;
-        let Some(high) = fold(&a[middle..], &b[middle..], load, op) else { return Some(low) };
-        return Some(op(low, high));
-    }
+    let middle = range.start + (range.len() / 2).next_multiple_of(BLOCK);
+    let low = tree(range.start..middle, leaf, op);
+    op(low, tree(middle..range.end, leaf, op))
+}
+
+/// [`fold`] of a block that is not empty.
+fn block<T: Copy, U: Copy, A: Copy>(a: &[T], b: &[U], load: &impl Fn(T, U) -> A, op: &impl Fn(A, A) -> A) -> A {
+    let len = a.len();
     if len < LANES {
-        return a.iter().zip(b).map(|(&x, &y)| load(x, y)).reduce(op);
+        return a.iter().zip(b).map(|(&x, &y)| load(x, y)).reduce(op).expect("a block is not empty");
     }
     let mut lanes: [A; LANES] = std::array::from_fn(|i| load(a[i], b[i]));
     let (chunks_a, rest_a) = a[LANES..].as_chunks::<LANES>();
@@ -47,21 +57,21 @@ pub(super) fn fold<T: Copy, U: Copy, A: Copy>(
         }
         width /= 2;
     }
-    Some(lanes[0])
+    lanes[0]
 }
 
 /// Combines the results of many folds as a tree, in the order they come.
-pub(super) struct Cascade<A> {
+pub(crate) struct Cascade<A> {
     // levels[k]: the result of 2^k pushed values.
     levels: Vec<Option<A>>,
 }
 
 impl<A: Copy> Cascade<A> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Cascade { levels: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, mut value: A, op: &impl Fn(A, A) -> A) {
+    pub(crate) fn push(&mut self, mut value: A, op: &impl Fn(A, A) -> A) {
         for level in &mut self.levels {
             match level.take() {
                 Some(earlier) => value = op(earlier, value),
@@ -74,7 +84,7 @@ impl<A: Copy> Cascade<A> {
         self.levels.push(Some(value));
     }
 
-    pub(super) fn finish(self, op: &impl Fn(A, A) -> A) -> Option<A> {
+    pub(crate) fn finish(self, op: &impl Fn(A, A) -> A) -> Option<A> {
         // Higher levels hold earlier values.
         self.levels.into_iter().flatten().reduce(|later, earlier| op(earlier, later))
     }

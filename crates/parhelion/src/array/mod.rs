@@ -23,7 +23,7 @@ pub mod conformance;
 pub mod decomposition;
 pub mod dist_array;
 pub mod distribution;
-mod fold;
+pub(crate) mod fold;
 pub mod histogram;
 pub mod index_space;
 mod local;

@@ -49,8 +49,16 @@ pub(crate) fn norm<'a, T: Number, I: Iterator<Item = &'a [T]>>(
     c: &Communicator,
     runs: impl Fn() -> I,
 ) -> Result<T::Real> {
-    let mut all = [scaled_squares(runs)];
-    c.all_reduce_in_place(&mut all, |a: [f64; 2], b: [f64; 2]| {
+    let sum_with = |scale: f64| fold_runs(runs(), |x: T| x.squared(scale), |a, b| a + b).unwrap_or(0.0);
+    let largest = || fold_runs(runs(), Accumulate::magnitude, f64::max).unwrap_or(0.0);
+    let mut all = [scaled_squares(sum_with(1.0), largest, sum_with)];
+    norms(c, &mut all)?;
+    Ok(T::norm(all[0][0]))
+}
+
+/// Makes of [`scaled_squares`] of this rank the norms over all ranks, as the first of each pair. Collective: one reduction.
+pub(crate) fn norms(c: &Communicator, all: &mut [[f64; 2]]) -> Result<()> {
+    c.all_reduce_in_place(all, |a: [f64; 2], b: [f64; 2]| {
         // Nothing has no scale; what is not finite stays so.
         if b[1] == 0.0 || !a[1].is_finite() {
             return a;
@@ -61,20 +69,18 @@ pub(crate) fn norm<'a, T: Number, I: Iterator<Item = &'a [T]>>(
         let square = |x: f64| x * x;
         [scale, a[1] * square(a[0] / scale) + b[1] * square(b[0] / scale)]
     })?;
-    let [[scale, sum]] = all;
-    Ok(T::norm(scale * sum.sqrt()))
+    all.iter_mut().for_each(|pair| pair[0] *= pair[1].sqrt());
+    Ok(())
 }
 
-/// A scale and the sum of the squares of this rank's values over the scale, which is 1 unless the sum would leave the
-/// range in which squares are exact (Blue 1978).
-fn scaled_squares<'a, T: Number, I: Iterator<Item = &'a [T]>>(runs: impl Fn() -> I) -> [f64; 2] {
-    let sum_with = |scale: f64| fold_runs(runs(), |x: T| x.squared(scale), |a, b| a + b).unwrap_or(0.0);
-    let sum = sum_with(1.0);
+/// A scale and the sum of the squares of this rank's values over the scale, which is 1 unless `sum`, that of the squares
+/// themselves, has left the range in which squares are exact (Blue 1978).
+pub(crate) fn scaled_squares(sum: f64, largest: impl FnOnce() -> f64, sum_with: impl FnOnce(f64) -> f64) -> [f64; 2] {
     // Squares of values that matter neither overflow nor lose bits to underflow in this range; NaN is in no range.
     if (1e-200..=1e300).contains(&sum) || sum.is_nan() {
         return [1.0, sum];
     }
-    let largest = fold_runs(runs(), Accumulate::magnitude, f64::max).unwrap_or(0.0);
+    let largest = largest();
     if largest == 0.0 || largest.is_infinite() {
         return [1.0, largest];
     }

@@ -9,13 +9,14 @@ use super::leg::Buffer;
 use super::pool::{EachField, Exchanges};
 use crate::array::{DistArray, View};
 
-/// One array or several, exchanged together in one message for each neighbour: a [`DistArray`], a [`DistVector`], tuples
-/// of up to eight of them, and `Vec`s.
+/// One array or several, exchanged together in one message for each neighbour: a [`DistArray`], a [`DistVector`], a
+/// [`DistMultiVector`], tuples of up to eight of them, and `Vec`s.
 ///
 /// The arrays may differ in element type, number of axes, halo widths and shape; they share one communicator, and every
 /// rank gives the same ones in the same order.
 ///
 /// [`DistVector`]: crate::index::DistVector
+/// [`DistMultiVector`]: crate::index::DistMultiVector
 pub trait Fields: Sized + Clone + Send + 'static + sealed::Sealed {
     /// What can be read while the exchange is in flight: the owned cells.
     type Owned<'a>

@@ -11,6 +11,7 @@
 mod adjoint;
 mod auto;
 mod cells;
+mod columns;
 pub mod conformance;
 mod decomposed;
 mod draw;
@@ -38,6 +39,8 @@ pub use adjoint::exchange_adjoint;
 pub(crate) use adjoint::exchange_adjoint_of;
 pub use auto::{Decision, Timing};
 pub use cells::Cells;
+pub use columns::Order;
+pub(crate) use columns::{Columns, Leading};
 pub use draw::Drawing;
 pub use exchange::Exchange;
 pub(crate) use exchange::Keep;

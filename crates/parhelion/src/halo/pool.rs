@@ -10,13 +10,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Result};
+use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Op, Result};
 
 use super::Plan;
 use super::auto::{self, Decision};
+use super::columns::{Columns, Leading, Order};
 use super::exchange::Exchange;
 use super::fields::sealed::Sealed;
 use super::leg::{Buffer, Field};
+use super::rounds::Rounds;
 use super::scheme::{Scheme, Settings};
 
 /// Which way elements go.
@@ -34,6 +36,15 @@ pub struct Exchanges {
     plan: OnceLock<Arc<Plan>>,
     adjoint: OnceLock<Arc<Plan>>,
     state: Mutex<State>,
+    columns: Mutex<Derived>,
+}
+
+/// The exchanges of several columns that are made of the plan of one.
+#[derive(Default)]
+struct Derived {
+    made: Vec<(Columns, Arc<Exchanges>)>,
+    /// What was given with each number of [`Leading::Given`].
+    given: Vec<(usize, Order, usize)>,
 }
 
 struct State {
@@ -81,6 +92,7 @@ impl Exchanges {
             plan: OnceLock::new(),
             adjoint: OnceLock::new(),
             state: Mutex::new(state),
+            columns: Mutex::default(),
         })
     }
 
@@ -116,14 +128,61 @@ impl Exchanges {
 
     pub(crate) fn set_settings(&self, settings: Settings) {
         self.lock().settings = Some(settings);
+        self.derived().made.iter().for_each(|(_, exchanges)| exchanges.set_settings(settings));
     }
 
     pub(crate) fn decisions(&self) -> Vec<Decision> {
-        self.lock().decisions.clone()
+        let mut decisions = self.lock().decisions.clone();
+        decisions.extend(self.derived().made.iter().flat_map(|(_, exchanges)| exchanges.decisions()));
+        decisions
     }
 
     pub(crate) fn add_decision(&self, decision: Decision) {
+        self.derived().made.iter().for_each(|(_, exchanges)| exchanges.add_decision(decision.clone()));
         self.lock().decisions.push(decision);
+    }
+
+    /// The exchanges of `columns` in the buffers of these, with the settings of these and those set here later. Local: the
+    /// plan is made, collectively, by [`Exchanges::prepare_columns`].
+    pub(crate) fn columns(&self, columns: &Columns) -> Arc<Exchanges> {
+        let mut derived = self.derived();
+        if let Some((_, exchanges)) = derived.made.iter().find(|(made, _)| made == columns) {
+            return exchanges.clone();
+        }
+        let exchanges = Exchanges::new(&self.communicator);
+        {
+            let (state, mut new) = (self.lock(), exchanges.lock());
+            new.settings = state.settings;
+            new.decisions.clone_from(&state.decisions);
+        }
+        derived.made.push((*columns, exchanges.clone()));
+        exchanges
+    }
+
+    /// Makes the plan of what [`Exchanges::columns`] gave for `columns`, unless it is made. Collective.
+    #[inline]
+    pub(crate) fn prepare_columns(&self, columns: &Columns, of: &Exchanges) -> Result<()> {
+        self.prepare(|| of.plan().columns(&mut Rounds::new(&self.communicator)?, columns))
+    }
+
+    /// Agrees on the number of a distance between rows or columns, which can differ from rank to rank. Collective: a reduction.
+    pub(crate) fn leading(&self, count: usize, order: Order, value: usize) -> Result<Leading> {
+        let mut derived = self.derived();
+        // Which numbers stand for this on this rank, then on all: the ranks have counted alike so far.
+        let mut known = vec![0u64; derived.given.len() / 64 + 1];
+        for (number, given) in derived.given.iter().enumerate() {
+            known[number / 64] |= u64::from(*given == (count, order, value)) << (number % 64);
+        }
+        self.communicator.all_reduce_in_place(&mut known, Op::BitAnd)?;
+        if let Some((word, bits)) = known.iter().enumerate().find(|(_, bits)| **bits != 0) {
+            return Ok(Leading::Given { value, number: 64 * word + bits.trailing_zeros() as usize });
+        }
+        derived.given.push((count, order, value));
+        Ok(Leading::Given { value, number: derived.given.len() - 1 })
+    }
+
+    fn derived(&self) -> MutexGuard<'_, Derived> {
+        self.columns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Never contended: a rank starts and finishes its exchanges one after the other.

@@ -10,6 +10,7 @@ use parhelion_comm::{Communicator, Layout, Result};
 use super::builder::{Builder, Coverage};
 use super::directory::{self, Shared};
 use super::numbering::{Owned, Places, Run};
+use super::vector::List;
 use crate::halo::{Cells, Decision, Exchanges, Parts, Patch, Piece, Plan, Region, Rounds, Settings};
 
 /// Which global indices this rank owns and of which it has copies, how both are numbered here, and with whom they are
@@ -291,6 +292,14 @@ impl Descriptor {
 
     fn each_exchanges(&self) -> impl Iterator<Item = &Arc<Exchanges>> {
         std::iter::once(self.exchanges()).chain(self.overlap_exchanges())
+    }
+
+    /// What carries its vectors by a list.
+    pub(super) fn exchanges_of(&self, list: List) -> &Arc<Exchanges> {
+        match list {
+            List::Halo => self.exchanges(),
+            List::Overlap => self.overlap_exchanges().unwrap_or(self.exchanges()),
+        }
     }
 
     /// What its vectors share.

@@ -2,7 +2,7 @@
 //!
 //! A **descriptor** ([`Descriptor`]) says which global indices this rank *owns* and of which others it has copies, its
 //! *halo*; it numbers both locally, owned first, and has the [plan](crate::halo::Plan) that fills the halo. A vector
-//! ([`DistVector`]) has one element for each local index. Exchanges, schemes and the split phase are those of
+//! ([`DistVector`]) has one element for each local index, a multivector ([`DistMultiVector`]) several. Exchanges, schemes and the split phase are those of
 //! [`halo`](crate::halo): an index list is one more way to make a plan.
 //!
 //! A descriptor is made in three steps, each a type: the [`Builder`] takes the ownership, the [`Pattern`] what is needed
@@ -36,13 +36,16 @@ mod descriptor;
 mod directory;
 mod exchange;
 mod movement;
+mod multivector;
 mod numbering;
 mod overlap;
 mod statistics;
 mod vector;
 
+pub use crate::halo::Order;
 pub use builder::{Builder, Coverage, Pattern};
 pub use descriptor::Descriptor;
+pub use multivector::DistMultiVector;
 pub use overlap::OverlapUpdate;
 pub use statistics::Statistics;
 pub use vector::DistVector;

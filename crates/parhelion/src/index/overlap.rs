@@ -4,10 +4,10 @@ use std::any::TypeId;
 
 use parhelion_comm::{Error, ErrorKind, Op, Result};
 
-use super::DistVector;
 use super::vector::List;
+use super::{Descriptor, DistVector};
 use crate::array::Number;
-use crate::halo::{exchange, exchange_adjoint};
+use crate::halo::{Fields, exchange, exchange_adjoint};
 
 /// What becomes of a point that several ranks own, each with a value of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,40 +50,70 @@ impl<T: Number> DistVector<T> {
     ///
     /// # Errors
     /// An average or a root of integers; as [`exchange`](Self::exchange).
-    pub fn update_overlap(&mut self, update: OverlapUpdate) -> Result<()> {
-        let divides = matches!(update, OverlapUpdate::Average | OverlapUpdate::SquareRoot);
-        if divides && TypeId::of::<T>() != TypeId::of::<T::Mean>() {
-            let text = format!("overlap update {update:?} is not defined for {}", std::any::type_name::<T>());
-            return Err(Error::new("update_overlap", ErrorKind::UndefinedOp(text)));
-        }
-        let descriptor = self.descriptor().clone();
-        let Some(degrees) = descriptor.degrees() else { return Ok(()) };
-        match update {
-            OverlapUpdate::None => return Ok(()),
-            OverlapUpdate::ZeroNonMasters => {
-                let mut at = 0;
-                let owned = self.owned_mut();
-                for (start, len) in descriptor.counted().iter_runs() {
-                    owned[at..start].fill(T::zeroed());
-                    at = start + len;
-                }
-                owned[at..].fill(T::zeroed());
-                return Ok(());
-            }
-            OverlapUpdate::Sum | OverlapUpdate::Average | OverlapUpdate::SquareRoot => {}
-        }
-        self.by_list(List::Overlap, |x| {
-            exchange_adjoint(x, Op::Sum)?;
-            exchange(x)
-        })?;
-        let divisor = |degree: u32| match update {
-            OverlapUpdate::SquareRoot => f64::from(degree).sqrt(),
-            _ => f64::from(degree),
-        };
-        if divides {
-            let shared = self.owned_mut().iter_mut().zip(degrees).filter(|(_, degree)| **degree > 1);
-            shared.for_each(|(x, &degree)| *x = x.over(divisor(degree)));
-        }
-        Ok(())
+    pub fn update_overlap(&mut self, kind: OverlapUpdate) -> Result<()> {
+        update(self, kind)
     }
+}
+
+/// What [`update`] makes agree.
+pub(super) trait Shared<T: Number>: Fields {
+    /// Whose points.
+    fn of(&self) -> &Descriptor;
+    /// Does something with it carried by the list of shared points.
+    fn on_overlap(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()>;
+    /// Shows each owned element with its local index.
+    fn each_owned(&mut self, change: impl FnMut(usize, &mut T));
+}
+
+impl<T: Number> Shared<T> for DistVector<T> {
+    fn of(&self) -> &Descriptor {
+        self.descriptor()
+    }
+
+    fn on_overlap(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.by_list(List::Overlap, act)
+    }
+
+    fn each_owned(&mut self, mut change: impl FnMut(usize, &mut T)) {
+        self.owned_mut().iter_mut().enumerate().for_each(|(local, x)| change(local, x));
+    }
+}
+
+/// [`DistVector::update_overlap`] of whatever has a descriptor.
+pub(super) fn update<T: Number, V: Shared<T>>(x: &mut V, kind: OverlapUpdate) -> Result<()> {
+    let divides = matches!(kind, OverlapUpdate::Average | OverlapUpdate::SquareRoot);
+    if divides && TypeId::of::<T>() != TypeId::of::<T::Mean>() {
+        let text = format!("overlap update {kind:?} is not defined for {}", std::any::type_name::<T>());
+        return Err(Error::new("update_overlap", ErrorKind::UndefinedOp(text)));
+    }
+    let descriptor = x.of().clone();
+    let Some(degrees) = descriptor.degrees() else { return Ok(()) };
+    let divisor = match kind {
+        OverlapUpdate::None => return Ok(()),
+        OverlapUpdate::ZeroNonMasters => {
+            let mut others = vec![true; descriptor.owned_len()];
+            descriptor.counted().iter_runs().for_each(|(start, len)| others[start..start + len].fill(false));
+            x.each_owned(|local, x| {
+                if others[local] {
+                    *x = T::zeroed();
+                }
+            });
+            return Ok(());
+        }
+        OverlapUpdate::Sum => None,
+        OverlapUpdate::Average => Some(f64::from as fn(u32) -> f64),
+        OverlapUpdate::SquareRoot => Some((|degree| f64::from(degree).sqrt()) as fn(u32) -> f64),
+    };
+    x.on_overlap(|x| {
+        exchange_adjoint(x, Op::Sum)?;
+        exchange(x)
+    })?;
+    if let Some(divisor) = divisor {
+        x.each_owned(|local, x| {
+            if degrees[local] > 1 {
+                *x = x.over(divisor(degrees[local]));
+            }
+        });
+    }
+    Ok(())
 }

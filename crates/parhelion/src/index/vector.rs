@@ -146,11 +146,7 @@ impl<T: Element> DistVector<T> {
 
     /// The exchanges that carry it.
     pub(super) fn exchanges(&self) -> &Arc<Exchanges> {
-        let halo = self.descriptor.exchanges();
-        match self.list {
-            List::Halo => halo,
-            List::Overlap => self.descriptor.overlap_exchanges().unwrap_or(halo),
-        }
+        self.descriptor.exchanges_of(self.list)
     }
 
     /// The stored elements, halo included.

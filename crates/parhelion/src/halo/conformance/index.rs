@@ -27,24 +27,24 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Libraries that spin may have more ranks than there are cores, and then need a time slice for each message.
-fn is_slow(c: &Communicator) -> bool {
+pub(super) fn is_slow(c: &Communicator) -> bool {
     c.backend() == BackendKind::Mpi && c.size() > 2
 }
 
 /// Every scheme with every packing; where it is slow, packed ones.
-fn settings_for(c: &Communicator) -> impl Iterator<Item = Settings> {
+pub(super) fn settings_for(c: &Communicator) -> impl Iterator<Item = Settings> {
     let slow = is_slow(c);
     all_settings().filter(move |settings| !slow || settings.packing == Packing::Packed)
 }
 
 /// How often: `full` rounds, or a tenth of them where it is slow.
-fn rounds(c: &Communicator, full: u64) -> u64 {
+pub(super) fn rounds(c: &Communicator, full: u64) -> u64 {
     if is_slow(c) { full.div_ceil(10) } else { full }
 }
 
 /// Which rank owns which of `n` indices, in many ways: some leave ranks with nothing, or with nothing to exchange.
 #[derive(Debug, Clone, Copy)]
-enum Partition {
+pub(super) enum Partition {
     Blocks,
     Dealt,
     Random,
@@ -52,7 +52,7 @@ enum Partition {
     LastOnly,
 }
 
-const PARTITIONS: [Partition; 5] =
+pub(super) const PARTITIONS: [Partition; 5] =
     [Partition::Blocks, Partition::Dealt, Partition::Random, Partition::Listed, Partition::LastOnly];
 
 impl Partition {
@@ -84,7 +84,7 @@ impl Partition {
 }
 
 /// The edges of an nx × ny × nz mesh, in both directions.
-fn edges([nx, ny, nz]: [u64; 3]) -> Vec<(u64, u64)> {
+pub(super) fn edges([nx, ny, nz]: [u64; 3]) -> Vec<(u64, u64)> {
     let number = |i, j, k| (i * ny + j) * nz + k;
     let mut edges = Vec::new();
     for i in 0..nx {
@@ -101,7 +101,7 @@ fn edges([nx, ny, nz]: [u64; 3]) -> Vec<(u64, u64)> {
     edges
 }
 
-fn mesh_of(c: &Communicator, shape: [u64; 3], partition: Partition) -> Result<Descriptor> {
+pub(super) fn mesh_of(c: &Communicator, shape: [u64; 3], partition: Partition) -> Result<Descriptor> {
     let builder = Descriptor::builder(c);
     partition.own(builder, shape.iter().product(), c).edges(edges(shape)).assemble()
 }
@@ -186,7 +186,7 @@ fn mesh(c: &Communicator) -> Outcome {
 }
 
 /// Small integers everywhere, so that sums are exact and do not depend on their order.
-fn whole(index: &Descriptor, salt: i64) -> DistVector<f64> {
+pub(super) fn whole(index: &Descriptor, salt: i64) -> DistVector<f64> {
     let mut x = DistVector::zeros(index);
     let rank = index.rank() as i64;
     for (local, x) in x.local_mut().iter_mut().enumerate() {
@@ -214,7 +214,7 @@ fn inner_products(c: &Communicator) -> Outcome {
 }
 
 /// Numbers whose sum depends on the order.
-fn rough(index: &Descriptor) -> DistVector<f64> {
+pub(super) fn rough(index: &Descriptor) -> DistVector<f64> {
     let mut x = DistVector::zeros(index);
     for (local, x) in x.local_mut().iter_mut().enumerate() {
         *x = (1.0 + (local * 7 + index.rank() * 3) as f64).sqrt() * 10f64.powi(local as i32 % 9 - 4);
@@ -222,7 +222,7 @@ fn rough(index: &Descriptor) -> DistVector<f64> {
     x
 }
 
-fn bits(x: &[f64]) -> Vec<u64> {
+pub(super) fn bits(x: &[f64]) -> Vec<u64> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
@@ -438,7 +438,7 @@ fn counted_once(c: &Communicator) -> Outcome {
 }
 
 /// 8 points for each rank, and three of the next rank's, round a ring: of a ring of one, nothing more.
-fn overlapping(c: &Communicator) -> Result<Descriptor> {
+pub(super) fn overlapping(c: &Communicator) -> Result<Descriptor> {
     let (n, start) = (8 * c.size() as u64, 8 * c.rank() as u64);
     let more = if c.size() > 1 { 3 } else { 0 };
     let mine = (start..start + 8 + more).map(|i| i % n);

@@ -6,6 +6,7 @@
 mod adjoint;
 mod check;
 mod choice;
+mod columns;
 mod fill;
 mod flight;
 mod index;
@@ -23,6 +24,7 @@ pub fn suite() -> Vec<Case> {
         flight::CASES,
         adjoint::CASES,
         index::CASES,
+        columns::CASES,
         patches::CASES,
         choice::CASES,
         leaks::CASES,

@@ -84,7 +84,7 @@ impl FromStr for ThreadLevel {
 /// | `mpi_library` | `PARHELION_MPI_LIB` = path | searched, see `mpi_abi` |
 /// | `thread_level` | `PARHELION_THREAD_LEVEL` | `funneled` |
 /// | `timeout` | `PARHELION_TIMEOUT` = seconds | none |
-/// | `eager_limit` | `PARHELION_EAGER_LIMIT` = bytes | 8192 |
+/// | `eager_limit` | `PARHELION_EAGER_LIMIT` = bytes | 4096 |
 /// | `checks` | `PARHELION_CHECK` = `0`, `1` | on in debug builds |
 /// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
 /// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
@@ -126,7 +126,7 @@ impl Default for Config {
             mpi_library: None,
             thread_level: ThreadLevel::Funneled,
             timeout: None,
-            eager_limit: 8192,
+            eager_limit: 4096,
             checks: cfg!(debug_assertions),
             deadlock_detection: true,
             shared_memory: true,

@@ -232,20 +232,17 @@ trait Builtin<T: Pod> {
     fn apply(a: T, b: T) -> T;
 
     fn kernel(op: Op, element: ElementType, finish: Option<FinishFn>) -> Kernel<'static> {
-        let (combine, fold): (CombineFn, FoldFn) = if has_wide_vectors() {
-            (
-                // SAFETY: the processor has what `wide` asks for; the arrays are the caller's promise.
-                |_, out, a, b, n| unsafe { wide::combine::<T, Self>(out.cast(), a.cast(), b.cast(), n) },
-                // SAFETY: as above.
-                |_, acc, x, n| unsafe { wide::fold::<T, Self>(acc.cast(), x.cast(), n) },
-            )
-        } else {
-            (
-                // SAFETY: the arrays are the caller's promise.
-                |_, out, a, b, n| unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
-                // SAFETY: as above.
-                |_, acc, x, n| unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
-            )
+        let combine: CombineFn = |_, out, a, b, n| match has_wide_vectors() {
+            // SAFETY: the processor has what `wide` asks for; the arrays are the caller's promise.
+            true => unsafe { wide::combine::<T, Self>(out.cast(), a.cast(), b.cast(), n) },
+            // SAFETY: the arrays are the caller's promise.
+            false => unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
+        };
+        let fold: FoldFn = |_, acc, x, n| match has_wide_vectors() {
+            // SAFETY: as above.
+            true => unsafe { wide::fold::<T, Self>(acc.cast(), x.cast(), n) },
+            // SAFETY: as above.
+            false => unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
         };
         Kernel { op: Some(op), element, data: std::ptr::null(), combine, fold, finish, lifetime: PhantomData }
     }

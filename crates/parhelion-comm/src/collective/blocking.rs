@@ -122,9 +122,7 @@ impl Communicator {
     /// As [`Communicator::all_reduce`]; a `result` of another length.
     pub fn all_reduce_into<T: Element>(&self, data: &[T], result: &mut [T], op: impl Reduction<T>) -> Result<()> {
         self.check_equal("all_reduce", "the result", result.len(), data.len())?;
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
-        let parts = Parts { send: one(data), recv: one_mut(result), kernel, ..Parts::default() };
-        self.carry_out(parts.call::<T>(Kind::AllReduce))
+        self.combine(data.as_ptr(), result, op)
     }
 
     /// [`Communicator::all_reduce`] that replaces `data` by the result.
@@ -132,8 +130,17 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::all_reduce`].
     pub fn all_reduce_in_place<T: Element>(&self, data: &mut [T], op: impl Reduction<T>) -> Result<()> {
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
-        self.carry_out(Parts { recv: one_mut(data), kernel, ..Parts::default() }.call::<T>(Kind::AllReduce))
+        self.combine(std::ptr::null(), data, op)
+    }
+
+    /// The all-reduce of as many elements at `send` as `result` has, or of those there.
+    #[inline]
+    fn combine<T: Element>(&self, send: *const T, result: &mut [T], op: impl Reduction<T>) -> Result<()> {
+        let kernel = op.kernel().map_err(|e| self.locate(e))?;
+        span!(self, "collective", kind = Kind::AllReduce.name());
+        let (send, recv) = (send.cast(), result.as_mut_ptr().cast());
+        // SAFETY: the callers hold both slices borrowed during this call, and `send` is null or as long as `result`.
+        unsafe { self.transport().all_reduce(send, recv, result.len(), &kernel) }.map_err(|e| self.locate(e))
     }
 
     /// At each rank, the combination of `data` of ranks `0..=rank`. All ranks take part, with one length.

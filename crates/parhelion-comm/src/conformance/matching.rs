@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Sizes in bytes with large messages before small ones and empty ones between.
-const MIXED: [usize; 12] = [100_000, 0, 8, 9000, 40, 1, 8192, 8193, 64, 300_000, 65, 16];
+const MIXED: [usize; 12] = [100_000, 0, 8, 9000, 40, 1, 4096, 4097, 64, 300_000, 65, 16];
 
 fn one_tag(c: &Communicator) -> Outcome {
     let (right, left) = neighbours(c);

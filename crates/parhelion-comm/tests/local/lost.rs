@@ -128,14 +128,14 @@ fn what_was_sent_before_the_end_still_arrives() {
     run(ranks(3), |world| {
         if world.rank() > 0 {
             world.send(&[world.rank() as u64; 3], 0, 1)?;
-            world.send(&[7u8; 8192], 0, 2)?;
+            world.send(&[7u8; 4096], 0, 2)?;
             world.isend(vec![9u8; 4], 0, 3)?.wait()?;
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(50));
         for from in [2, 1] {
             assert_eq!(world.recv_vec::<u8>(from, 3)?.0, [9; 4]);
-            assert_eq!(world.recv_vec::<u8>(from, 2)?.0, [7; 8192]);
+            assert_eq!(world.recv_vec::<u8>(from, 2)?.0, [7; 4096]);
             assert_eq!(world.recv_vec::<u64>(from, Any)?.0, [from as u64; 3]);
             is_lost(
                 "the receive after the last message",

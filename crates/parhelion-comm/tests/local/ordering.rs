@@ -19,7 +19,7 @@ fn content(sender: usize, index: usize, bytes: usize) -> Vec<u8> {
 }
 
 fn planned(size: usize) -> impl Strategy<Value = Planned> {
-    let bytes = prop_oneof![Just(0), 1usize..80, Just(8192), Just(8193), 20_000usize..40_000];
+    let bytes = prop_oneof![Just(0), 1usize..80, Just(4096), Just(4097), 20_000usize..40_000];
     (0..size, 0u32..3, bytes).prop_map(|(dest, tag, bytes)| Planned { dest, tag, bytes })
 }
 

@@ -23,7 +23,6 @@
 //! timeout it works on copies, which stay behind with the job; a reduction by messages works on memory of its own anyway,
 //! and is dropped, since its operator may be borrowed.
 
-use std::ffi::c_int;
 use std::sync::Arc;
 
 use super::check::check;
@@ -33,7 +32,6 @@ use super::exchange;
 use super::job::{self, Fault, InFlight, Job, Leftover, Outcome, Shared, Started};
 use super::lane::{Lane, Place, Scratch};
 use super::native::{self, Issued};
-use super::operator::predefined;
 use super::request::Raw;
 use crate::backend::signature::Signature;
 use crate::backend::{Collective, CollectiveKind as Kind, Counts, Keep, Pending};
@@ -115,30 +113,6 @@ impl Call {
         let none = |counts| matches!(counts, Counts::Same(0));
         !self.varying && self.kind != Kind::Barrier && none(self.send_counts) && none(self.recv_counts)
     }
-}
-
-/// The commonest collective on the shortest way, as small ones are counted in nanoseconds: an all_reduce that the library
-/// does in one call, where nothing is checked or timed. `None` if it is not that.
-///
-/// # Safety
-/// As [`carry_out`].
-#[inline]
-pub(super) unsafe fn all_reduce_at_once(comm: &Comm, call: &Collective<'_>) -> Option<Result<()>> {
-    let Counts::Same(count) = call.recv_counts else { return None };
-    let kernel = call.kernel.as_ref()?;
-    if call.kind != Kind::AllReduce || count == 0 || count > comm.runtime.max_count {
-        return None;
-    }
-    let (datatype, op) = predefined(comm.runtime, kernel)?;
-    let library = comm.library();
-    let input = if call.send.is_null() { library.constants().in_place().cast_const() } else { call.send.cast() };
-    // SAFETY: the caller's promise.
-    let reduced = unsafe { library.allreduce(input, call.recv.cast(), count as c_int, datatype, op, comm.raw) };
-    if reduced.is_ok() {
-        // SAFETY: the caller's promise; the library is done with it.
-        unsafe { kernel.finish(call.recv, count, comm.size) };
-    }
-    Some(reduced.of("all_reduce"))
 }
 
 /// Carries out a collective.

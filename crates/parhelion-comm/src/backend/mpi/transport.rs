@@ -17,6 +17,7 @@ use super::failure;
 use super::guard::{self, Bounce};
 use super::lane::Scratch;
 use super::matched::Taken;
+use super::operator::predefined;
 use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
 use crate::backend::block::{Block, Reach};
@@ -25,6 +26,7 @@ use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::error::{Error, ErrorKind, Result};
+use crate::op::Kernel;
 use crate::status::{Source, Status, TagSelector};
 
 /// A communicator under MPI. The fields beside `comm` are what a small message needs, without a detour.
@@ -395,14 +397,25 @@ impl Transport for MpiTransport {
 
     unsafe fn collective(&self, call: &Collective<'_>) -> Result<()> {
         let _turn = self.runtime.enter(call.kind.name())?;
-        if self.plain {
-            // SAFETY: the caller's promise.
-            if let Some(result) = unsafe { collective::all_reduce_at_once(&self.comm, call) } {
-                return result;
-            }
-        }
         // SAFETY: the caller's promise.
         unsafe { collective::carry_out(&self.comm, call) }
+    }
+
+    #[inline]
+    unsafe fn all_reduce(&self, send: *const u8, recv: *mut u8, count: usize, kernel: &Kernel<'_>) -> Result<()> {
+        let at_once = self.plain && count > 0 && count <= self.runtime.max_count;
+        let Some((datatype, op)) = predefined(self.runtime, kernel).filter(|_| at_once) else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.collective(&Collective::all_reduce(send, recv, count, kernel)) };
+        };
+        let _turn = self.runtime.enter("all_reduce")?;
+        let input = if send.is_null() { self.library.constants().in_place().cast_const() } else { send.cast() };
+        // SAFETY: the caller's promise; the library is done with the memory when it returns.
+        unsafe {
+            self.library.allreduce(input, recv.cast(), count as c_int, datatype, op, self.raw).of("all_reduce")?;
+            kernel.finish(recv, count, self.comm.size);
+        }
+        Ok(())
     }
 
     unsafe fn start_collective(&self, call: &Collective<'static>) -> Result<Box<dyn Pending>> {

@@ -45,8 +45,9 @@ pub(crate) mod sealed {
         fn each_field(&self, each: EachField<'_>);
         /// Says where the buffers lie.
         fn push_buffers(&mut self, out: &mut Vec<Buffer>);
-        /// Adds, for every field shown, a number that tells its array from every other one of this rank, those of the past
-        /// included: also where the array has no buffers, so that all ranks see alike whether it is the one they know.
+        /// Adds, for every field shown, the numbers of the arrays that it is, one as a rule, which tell them from every other
+        /// one of this rank, those of the past included: also where an array has no buffers, so that all ranks see alike
+        /// whether it is the one they know.
         fn push_ids(&self, out: &mut Vec<u64>);
         /// Adds a kernel of `op` for each field, of its element type.
         fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()>;

@@ -1,13 +1,11 @@
 //! Making a [`Descriptor`]: [`Builder`], then [`Pattern`], then [`Pattern::assemble`].
 
-use std::collections::HashSet;
-use std::hash::BuildHasherDefault;
-
 use parhelion_comm::{Communicator, Error, ErrorKind, Op, Result};
 
 use super::Descriptor;
-use super::descriptor::Assembly;
-use super::numbering::{MixHasher, Owned};
+use super::adjacency::Edges;
+use super::assembly::Assembly;
+use super::numbering::Owned;
 use crate::halo::Rounds;
 
 /// The first step of making a [`Descriptor`]: who owns what.
@@ -43,9 +41,9 @@ pub struct Pattern {
     coverage: Coverage,
     /// Every rank owns all.
     replicated: bool,
-    halo: HashSet<u64, BuildHasherDefault<MixHasher>>,
-    entries: u64,
-    cut: u64,
+    edges: Edges,
+    /// Needed whatever the edges say; some several times.
+    halo: Vec<u64>,
 }
 
 /// How ownership was said, and the number of indices where that says it: equal on all ranks.
@@ -126,8 +124,7 @@ impl Builder {
 
     fn owning(&self, owned: Result<Owned>, coverage: Coverage) -> Pattern {
         let communicator = self.communicator.clone();
-        let halo = HashSet::default();
-        Pattern { communicator, owned, coverage, replicated: false, halo, entries: 0, cut: 0 }
+        Pattern { communicator, owned, coverage, replicated: false, edges: Edges::new(), halo: Vec::new() }
     }
 
     /// Makes sure that all ranks called the same method, so that what follows matches.
@@ -180,21 +177,23 @@ fn deal(rounds: &mut Rounds, total: u64, mut owner: impl FnMut(u64) -> usize) ->
 
 impl Pattern {
     /// Edges of a graph, or rows and columns of a matrix's entries: of each edge with one end owned here the other is
-    /// needed here. Edges with both ends or neither end here need nothing. Local.
+    /// needed here. Edges with both ends or neither end here need nothing. Those whose row is owned here are kept:
+    /// [`Descriptor::adjacency`]. Local; quickest where the edges of a row come together.
     pub fn edges(mut self, edges: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let Ok(owned) = &self.owned else { return self };
+        let mut last = None;
         for (row, column) in edges {
-            match (owned.local(row).is_some(), owned.local(column).is_some()) {
-                (true, true) => self.entries += 1,
-                (true, false) => {
-                    self.halo.insert(column);
-                    self.entries += 1;
-                    self.cut += 1;
-                }
-                (false, true) => {
-                    self.halo.insert(row);
-                }
-                (false, false) => {}
+            let here = match last {
+                Some((known, here)) if known == row => here,
+                _ => owned.local(row),
+            };
+            last = Some((row, here));
+            match (here, owned.local(column)) {
+                (Some(row), Some(column)) => self.edges.push_inside(row, column),
+                (Some(row), None) => self.edges.push_outside(row, column),
+                (None, Some(_)) if self.halo.last() == Some(&row) => {}
+                (None, Some(_)) => self.halo.push(row),
+                (None, None) => {}
             }
         }
         self
@@ -210,6 +209,23 @@ impl Pattern {
         let Ok(owned) = &self.owned else { return self };
         self.halo.extend(globals.into_iter().filter(|&global| owned.local(global).is_none()));
         self
+    }
+
+    pub(super) fn communicator(&self) -> &Communicator {
+        &self.communicator
+    }
+
+    /// Itself, unless something was wrong with the ownership on this rank.
+    pub(super) fn sound(mut self) -> Result<Self> {
+        match std::mem::replace(&mut self.owned, Ok(Owned::Range { start: 0, len: 0 })) {
+            Ok(owned) => Ok(Pattern { owned: Ok(owned), ..self }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The indices owned here; none if something was wrong.
+    pub(super) fn owned(&self) -> impl Iterator<Item = u64> + '_ {
+        self.owned.iter().flat_map(Owned::iter)
     }
 
     /// What [`assemble`](Self::assemble) checks of the owned indices of all ranks. Matters after [`Builder::owned`] only; the
@@ -233,20 +249,9 @@ impl Pattern {
     /// listed twice, an index needed that nobody owns, what [`Coverage`] forbids. What the backend reports.
     pub fn assemble(self) -> Result<Descriptor> {
         let mut rounds = Rounds::new(&self.communicator)?;
-        let owned = rounds.agree("assemble", self.owned)?;
-        let mut halo: Vec<u64> = self.halo.into_iter().collect();
-        halo.sort_unstable();
-        Descriptor::assemble(
-            &self.communicator,
-            rounds,
-            Assembly {
-                owned,
-                halo,
-                coverage: self.coverage,
-                replicated: self.replicated,
-                entries: self.entries,
-                cut: self.cut,
-            },
-        )
+        let Pattern { communicator, owned, coverage, replicated, edges, halo } = self;
+        let owned = rounds.agree("assemble", owned)?;
+        let assembly = Assembly { owned, edges, halo, coverage, replicated };
+        assembly.assemble(&communicator, &mut rounds).map(Descriptor::new)
     }
 }

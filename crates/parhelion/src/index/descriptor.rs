@@ -1,17 +1,16 @@
 //! [`Descriptor`]: owned and halo indices, local numbering, and the plan.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use parhelion_comm::{Communicator, Layout, Result};
 
-use super::builder::{Builder, Coverage};
-use super::directory::{self, Shared};
+use super::List;
+use super::adjacency::Adjacency;
+use super::builder::Builder;
 use super::numbering::{Owned, Places, Run};
-use super::vector::List;
-use crate::halo::{Cells, Decision, Exchanges, Parts, Patch, Piece, Plan, Region, Rounds, Settings};
+use crate::halo::{Decision, Exchanges, Plan, Settings};
 
 /// Which global indices this rank owns and of which it has copies, how both are numbered here, and with whom they are
 /// exchanged. Cheap to clone; clones are the same descriptor.
@@ -23,41 +22,47 @@ pub struct Descriptor {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    communicator: Communicator,
-    total: u64,
-    owned: Owned,
-    halo: Vec<u64>,
-    halo_places: Places,
+/// What assembly finds.
+pub(super) struct Inner {
+    pub(super) communicator: Communicator,
+    pub(super) total: u64,
+    pub(super) owned: Owned,
+    pub(super) halo: Vec<u64>,
+    pub(super) halo_places: Places,
     /// The owners of the halo, ascending, and their local indices.
-    owners: Vec<(usize, Range<usize>)>,
+    pub(super) owners: Vec<(usize, Range<usize>)>,
     /// Owned indices that count here.
-    counted: Layout,
-    entries: u64,
-    cut: u64,
-    plan: Arc<Plan>,
-    exchanges: Arc<Exchanges>,
+    pub(super) counted: Layout,
+    pub(super) adjacency: Adjacency,
+    pub(super) plan: Arc<Plan>,
+    pub(super) exchanges: Arc<Exchanges>,
     /// `None` where no rank shares anything.
-    overlap: Option<Overlap>,
+    pub(super) overlap: Option<Overlap>,
+    /// `None` where no rank has layers.
+    pub(super) extension: Option<Extension>,
 }
 
 /// What it takes to make the copies of shared points agree.
-struct Overlap {
+pub(super) struct Overlap {
     /// From the lowest owner of a point to the others.
-    exchanges: Arc<Exchanges>,
+    pub(super) exchanges: Arc<Exchanges>,
     /// How many ranks own each owned index.
-    degrees: Vec<u32>,
+    pub(super) degrees: Vec<u32>,
 }
 
-/// What a rank brings to the assembly.
-pub(super) struct Assembly {
-    pub(super) owned: Owned,
-    /// Ascending, none of them owned.
-    pub(super) halo: Vec<u64>,
-    pub(super) coverage: Coverage,
-    pub(super) replicated: bool,
-    pub(super) entries: u64,
-    pub(super) cut: u64,
+/// What [`Descriptor::extend`] added.
+pub(super) struct Extension {
+    /// From the ranks that owned a point before to those that have it in a layer.
+    pub(super) exchanges: Arc<Exchanges>,
+    /// One past the local indices owned before, then one past those of each layer.
+    pub(super) ends: Vec<usize>,
+}
+
+impl Inner {
+    /// Local indices, owned and halo.
+    pub(super) fn len(&self) -> usize {
+        self.owned.len() + self.halo.len()
+    }
 }
 
 impl Descriptor {
@@ -66,55 +71,8 @@ impl Descriptor {
         Builder::new(communicator)
     }
 
-    pub(super) fn assemble(communicator: &Communicator, mut rounds: Rounds, parts: Assembly) -> Result<Self> {
-        let Assembly { owned, halo: wanted, coverage, replicated, entries, cut } = parts;
-        // Order-preserving, so that the largest of all is the largest as a word, too.
-        let end = rounds.largest(vec![(owned.end() ^ 1 << 63) as i64])?[0];
-        let total = end as u64 ^ 1 << 63;
-        let counts_here = !replicated || rounds.rank() == 0;
-        let registered = if counts_here { owned.runs() } else { Vec::new() };
-        let mut found = directory::find(&mut rounds, total, &registered, &wanted, coverage)?;
-        if !counts_here && owned.len() > 0 {
-            found.shared = vec![Shared { local: 0, len: owned.len(), master: 0, there: 0 }];
-        }
-        let counted = complement(owned.len(), &found.shared);
-        let overlap =
-            overlap(&mut rounds, communicator, owned.len(), owned.len() + wanted.len(), &counted, &found.shared)?;
-
-        let mut order: Vec<(usize, usize, u64)> =
-            found.sources.iter().zip(&wanted).map(|(&(owner, local), &global)| (owner, local, global)).collect();
-        order.sort_unstable();
-        let halo: Vec<u64> = order.iter().map(|&(_, _, global)| global).collect();
-        let halo_places = halo.iter().enumerate().map(|(i, &global)| (global, owned.len() + i)).collect();
-        let mut owners: Vec<(usize, Range<usize>)> = Vec::new();
-        let mut at = owned.len();
-        for group in order.chunk_by(|a, b| a.0 == b.0) {
-            owners.push((group[0].0, at..at + group.len()));
-            at += group.len();
-        }
-        let needs = owners.iter().zip(order.chunk_by(|a, b| a.0 == b.0));
-        let needs = needs.map(|((owner, place), group)| (*owner, place.clone(), runs(group.iter().map(|g| g.1))));
-        let needs = needs.map(|(owner, place, there)| Need { owner, here: vec![(place.start, place.len())], there });
-        let plan = connect(&mut rounds, Layout::contiguous(0, owned.len()), at, needs.collect())?;
-        let exchanges = Exchanges::new(communicator);
-        exchanges.prepare(|| Ok(plan))?;
-        let plan = exchanges.plan().clone();
-        let communicator = communicator.clone();
-        let inner = Inner {
-            communicator,
-            total,
-            owned,
-            halo,
-            halo_places,
-            owners,
-            counted,
-            entries,
-            cut,
-            plan,
-            exchanges,
-            overlap,
-        };
-        Ok(Descriptor { inner: Arc::new(inner) })
+    pub(super) fn new(inner: Inner) -> Self {
+        Descriptor { inner: Arc::new(inner) }
     }
 
     /// The communicator it was made on.
@@ -134,7 +92,7 @@ impl Descriptor {
 
     /// Local indices, owned and halo.
     pub fn len(&self) -> usize {
-        self.owned_len() + self.halo_len()
+        self.inner.len()
     }
 
     /// Whether this rank has no indices.
@@ -244,9 +202,22 @@ impl Descriptor {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Entries of the pattern that begin here, and those of them that end elsewhere.
-    pub(super) fn edges(&self) -> (u64, u64) {
-        (self.inner.entries, self.inner.cut)
+    /// The edges of the pattern whose rows this rank owns, each once, by local indices.
+    pub fn adjacency(&self) -> &Adjacency {
+        &self.inner.adjacency
+    }
+
+    /// Owned indices that are in no layer: all, where the descriptor was not made by [`extend`](Self::extend). They come
+    /// first.
+    pub fn inner_len(&self) -> usize {
+        self.inner.extension.as_ref().map_or(self.owned_len(), |extension| extension.ends[0])
+    }
+
+    /// The layer of an owned index: how many edges away [`extend`](Self::extend) found it, and 0 for what was owned before.
+    /// `None` from [`owned_len`](Self::owned_len) on.
+    pub fn layer(&self, local: usize) -> Option<usize> {
+        let layer = |extension: &Extension| extension.ends.partition_point(|&end| end <= local);
+        (local < self.owned_len()).then(|| self.inner.extension.as_ref().map_or(0, layer))
     }
 
     /// The owned indices that count here, as runs.
@@ -290,15 +261,26 @@ impl Descriptor {
         self.inner.overlap.as_ref().map(|overlap| &overlap.exchanges)
     }
 
-    fn each_exchanges(&self) -> impl Iterator<Item = &Arc<Exchanges>> {
-        std::iter::once(self.exchanges()).chain(self.overlap_exchanges())
+    /// Who sends what to whom to give the points in layers their values: from the ranks that owned a point before
+    /// [`extend`](Self::extend) to the others. `None` where no rank has layers.
+    pub fn extension_plan(&self) -> Option<&Plan> {
+        self.extension_exchanges().map(|exchanges| &**exchanges.plan())
     }
 
-    /// What carries its vectors by a list.
-    pub(super) fn exchanges_of(&self, list: List) -> &Arc<Exchanges> {
+    pub(super) fn extension_exchanges(&self) -> Option<&Arc<Exchanges>> {
+        self.inner.extension.as_ref().map(|extension| &extension.exchanges)
+    }
+
+    fn each_exchanges(&self) -> impl Iterator<Item = &Arc<Exchanges>> {
+        std::iter::once(self.exchanges()).chain(self.overlap_exchanges()).chain(self.extension_exchanges())
+    }
+
+    /// The exchanges of a list; `None` where it has nothing on any rank.
+    pub(super) fn exchanges_on(&self, list: List) -> Option<&Arc<Exchanges>> {
         match list {
-            List::Halo => self.exchanges(),
-            List::Overlap => self.overlap_exchanges().unwrap_or(self.exchanges()),
+            List::Halo => Some(self.exchanges()),
+            List::Overlap => self.overlap_exchanges(),
+            List::Extension => self.extension_exchanges(),
         }
     }
 
@@ -306,110 +288,6 @@ impl Descriptor {
     pub(super) fn exchanges(&self) -> &Arc<Exchanges> {
         &self.inner.exchanges
     }
-}
-
-/// `0..len` without `runs`, which ascend and are disjoint: what counts here.
-fn complement(len: usize, runs: &[Shared]) -> Layout {
-    let mut at = 0;
-    let ends = runs.iter().map(|s| (s.local, s.len)).chain([(len, 0)]);
-    let between = ends.map(|(start, count)| {
-        let run = (at, start - at);
-        at = start + count;
-        run
-    });
-    Layout::runs(between.filter(|run| run.1 > 0).collect::<Vec<_>>())
-}
-
-/// Ascending indices as runs.
-fn runs(indices: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for index in indices {
-        match runs.last_mut() {
-            Some((start, len)) if *start + *len == index => *len += 1,
-            _ => runs.push((index, 1)),
-        }
-    }
-    runs
-}
-
-/// What a rank needs of one owner: equal numbers of elements, here and there.
-struct Need {
-    owner: usize,
-    here: Vec<(usize, usize)>,
-    there: Vec<(usize, usize)>,
-}
-
-/// Tells the owners what is needed of them, and makes the plan of a buffer of `len` elements, `owned` of which are.
-fn connect(rounds: &mut Rounds, owned: Layout, len: usize, needs: Vec<Need>) -> Result<Plan> {
-    let piece = |layout: Layout, remote: Layout| {
-        let cells = Cells::List(layout.len());
-        Piece { patch: 0, layout, remote_patch: 0, remote, cells, shift: [0; 4] }
-    };
-    let region = |layout: Layout| Region { cells: Cells::List(layout.len()), layout };
-    let mut letters: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-    let (mut recvs, mut halo) = (Vec::new(), Vec::new());
-    for Need { owner, here, there } in needs {
-        let words = letters.entry(owner).or_default();
-        words.push(here.len() as i64);
-        words.extend(here.iter().chain(&there).flat_map(|&(start, len)| [start as i64, len as i64]));
-        let layout = Layout::runs(here);
-        halo.push(region(layout.clone()));
-        recvs.push((owner, piece(layout, Layout::runs(there))));
-    }
-    let received = rounds.exchange(letters.into_iter().collect())?;
-    let sends = received.iter().map(|(peer, words)| {
-        let (remote, layout) = words[1..].split_at(2 * words[0] as usize);
-        let layouts =
-            [layout, remote].map(|words| Layout::runs(words.chunks_exact(2).map(|w| (w[0] as usize, w[1] as usize))));
-        let [layout, remote] = layouts;
-        (*peer, piece(layout, remote))
-    });
-    let owned = Some(owned).filter(|owned| !owned.is_empty()).map(region).into_iter().collect();
-    let patch = Patch { len, parent: Cells::List(len), owned, halo };
-    let (rank, size) = (rounds.rank(), rounds.size());
-    let plan = Plan::new(Parts { rank, size, patches: vec![patch], sends: sends.collect(), recvs, local: Vec::new() });
-    let plan = rounds.agree("assemble", plan)?;
-    if rounds.checks() {
-        plan.check_with(rounds)?;
-    }
-    Ok(plan.built_at(rounds.cost()))
-}
-
-/// The exchange between a point's master and the ranks that own it too, and how many these are.
-fn overlap(
-    rounds: &mut Rounds,
-    communicator: &Communicator,
-    owned: usize,
-    len: usize,
-    counted: &Layout,
-    shared: &[Shared],
-) -> Result<Option<Overlap>> {
-    if rounds.largest(vec![shared.len() as i64])?[0] == 0 {
-        return Ok(None);
-    }
-    let mut by_master: BTreeMap<usize, Need> = BTreeMap::new();
-    for s in shared {
-        let new = || Need { owner: s.master, here: Vec::new(), there: Vec::new() };
-        let need = by_master.entry(s.master).or_insert_with(new);
-        need.here.push((s.local, s.len));
-        need.there.push((s.there, s.len));
-    }
-    let plan = connect(rounds, counted.clone(), len, by_master.into_values().collect())?;
-    let mut degrees = vec![1u32; owned];
-    let indices =
-        |layout: &Layout| -> Vec<usize> { layout.iter_runs().flat_map(|(start, len)| start..start + len).collect() };
-    let sends: Vec<(usize, Vec<usize>)> =
-        plan.sends().iter().map(|t| (t.peer, t.pieces.iter().flat_map(|p| indices(&p.layout)).collect())).collect();
-    sends.iter().flat_map(|(_, all)| all).for_each(|&local| degrees[local] += 1);
-    let told = sends.iter().map(|(peer, all)| (*peer, all.iter().map(|&local| degrees[local].into()).collect()));
-    let received = rounds.exchange(told.collect())?;
-    for (transfer, (_, words)) in plan.recvs().iter().zip(&received) {
-        let places = transfer.pieces.iter().flat_map(|p| indices(&p.layout));
-        places.zip(words).for_each(|(local, &degree)| degrees[local] = degree as u32);
-    }
-    let exchanges = Exchanges::new(communicator);
-    exchanges.prepare(|| Ok(plan))?;
-    Ok(Some(Overlap { exchanges, degrees }))
 }
 
 /// `1000 indices, 500 owned and 20 halo on rank 0`.

@@ -48,7 +48,7 @@ impl Slices {
 }
 
 /// Registers `owned` and finds the owners of `wanted`, which ascend. Collective; `total` is one more than the largest index
-/// that anybody owns.
+/// that anybody owns; `purpose` ends the sentence about an index without owner, "which rank 3 needs".
 ///
 /// # Errors
 /// At every rank: an index that nobody owns and somebody wants; what `coverage` forbids.
@@ -58,6 +58,7 @@ pub(super) fn find(
     owned: &[Run],
     wanted: &[u64],
     coverage: Coverage,
+    purpose: &str,
 ) -> Result<Found> {
     let slices = Slices { total: total.max(1), ranks: rounds.size() as u128 };
     let known = &wanted[..wanted.partition_point(|&g| g < total)];
@@ -102,7 +103,7 @@ pub(super) fn find(
     }
     let lost = sources.iter().position(|&(rank, _)| rank < 0).or((known.len() < wanted.len()).then_some(known.len()));
     let all_owned = lost.map_or(Ok(()), |i| {
-        let text = format!("nobody owns global index {}, which rank {} needs in its halo", wanted[i], rounds.rank());
+        let text = format!("nobody owns global index {}, which rank {} {purpose}", wanted[i], rounds.rank());
         Err(Error::new("assemble", ErrorKind::Mismatch(text)))
     });
     rounds.agree("assemble", lawful.and(all_owned))?;

@@ -19,31 +19,37 @@ impl<T: Element> Fields for DistVector<T> {
     }
 }
 
-// SAFETY: a vector has one patch, all its local elements, in memory of its own that does not move with it.
+// SAFETY: a vector has one patch, all its local elements, in memory of its own that does not move with it; or no field, if
+// its list has nothing on any rank.
 unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
     fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
     fn home(&self) -> Option<&Arc<Exchanges>> {
-        Some(self.exchanges())
+        self.exchanges()
     }
 
     fn each_field(&self, each: EachField<'_>) {
-        each(self.exchanges(), ElementType::of::<T>());
+        if let Some(exchanges) = self.exchanges() {
+            each(exchanges, ElementType::of::<T>());
+        }
     }
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
-        let memory = self.memory_mut();
-        out.push(Buffer { ptr: memory.as_mut_ptr().cast(), token: memory.token() });
+        if self.exchanges().is_some() {
+            out.push(Buffer::of(self.memory_mut()));
+        }
     }
 
     fn push_ids(&self, out: &mut Vec<u64>) {
-        out.push(self.memory().id());
+        out.extend(self.exchanges().map(|_| self.memory().id()));
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
-        out.push(Kernel::of::<T>(op)?);
+        if self.exchanges().is_some() {
+            out.push(Kernel::of::<T>(op)?);
+        }
         Ok(())
     }
 

@@ -30,22 +30,35 @@
 //! # Ok::<(), parhelion::Error>(())
 //! ```
 
+mod adjacency;
 mod arithmetic;
+mod assembly;
 mod builder;
+mod connect;
 mod descriptor;
 mod directory;
 mod exchange;
+mod extend;
+mod list;
+mod migration;
 mod movement;
 mod multivector;
 mod numbering;
 mod overlap;
+mod partition;
+mod rebuild;
+mod rows;
 mod statistics;
 mod vector;
 
 pub use crate::halo::Order;
+pub use adjacency::{Adjacency, Row};
 pub use builder::{Builder, Coverage, Pattern};
 pub use descriptor::Descriptor;
+pub use list::{List, OnList, Readable};
+pub use migration::{Migrating, Migration};
 pub use multivector::DistMultiVector;
 pub use overlap::OverlapUpdate;
+pub use partition::{Graph, Partition};
 pub use statistics::Statistics;
 pub use vector::DistVector;

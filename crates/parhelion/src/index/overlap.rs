@@ -4,10 +4,10 @@ use std::any::TypeId;
 
 use parhelion_comm::{Error, ErrorKind, Op, Result};
 
-use super::vector::List;
-use super::{Descriptor, DistVector};
+use super::list::{Carried, by_list};
+use super::{DistVector, List};
 use crate::array::Number;
-use crate::halo::{Fields, exchange, exchange_adjoint};
+use crate::halo::{exchange, exchange_adjoint};
 
 /// What becomes of a point that several ranks own, each with a value of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,24 +56,12 @@ impl<T: Number> DistVector<T> {
 }
 
 /// What [`update`] makes agree.
-pub(super) trait Shared<T: Number>: Fields {
-    /// Whose points.
-    fn of(&self) -> &Descriptor;
-    /// Does something with it carried by the list of shared points.
-    fn on_overlap(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()>;
+pub(super) trait Shared<T: Number>: Carried {
     /// Shows each owned element with its local index.
     fn each_owned(&mut self, change: impl FnMut(usize, &mut T));
 }
 
 impl<T: Number> Shared<T> for DistVector<T> {
-    fn of(&self) -> &Descriptor {
-        self.descriptor()
-    }
-
-    fn on_overlap(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.by_list(List::Overlap, act)
-    }
-
     fn each_owned(&mut self, mut change: impl FnMut(usize, &mut T)) {
         self.owned_mut().iter_mut().enumerate().for_each(|(local, x)| change(local, x));
     }
@@ -104,7 +92,7 @@ pub(super) fn update<T: Number, V: Shared<T>>(x: &mut V, kind: OverlapUpdate) ->
         OverlapUpdate::Average => Some(f64::from as fn(u32) -> f64),
         OverlapUpdate::SquareRoot => Some((|degree| f64::from(degree).sqrt()) as fn(u32) -> f64),
     };
-    x.on_overlap(|x| {
+    by_list(x, List::Overlap, |x| {
         exchange_adjoint(x, Op::Sum)?;
         exchange(x)
     })?;

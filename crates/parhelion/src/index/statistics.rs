@@ -22,7 +22,7 @@ pub struct Statistics {
     pub elements_sent: usize,
     /// Runs of consecutive elements that these are.
     pub runs_sent: usize,
-    /// Edges of the pattern whose row it owns, as often as they were inserted.
+    /// Edges of the pattern whose row it owns, each once.
     pub edges: u64,
     /// Those of them whose column it does not own.
     pub cut_edges: u64,
@@ -32,7 +32,7 @@ impl Descriptor {
     /// The numbers of this rank. Local.
     pub fn statistics(&self) -> Statistics {
         let sends = self.plan().sends();
-        let (edges, cut_edges) = self.edges();
+        let adjacency = self.adjacency();
         let layouts = || sends.iter().flat_map(|t| t.pieces.iter().map(|p| &p.layout));
         Statistics {
             owned: self.owned_len(),
@@ -41,8 +41,8 @@ impl Descriptor {
             messages: sends.len(),
             elements_sent: sends.iter().map(Transfer::len).sum(),
             runs_sent: layouts().map(Layout::iter_runs).map(Iterator::count).sum(),
-            edges,
-            cut_edges,
+            edges: adjacency.entries() as u64,
+            cut_edges: adjacency.cut() as u64,
         }
     }
 

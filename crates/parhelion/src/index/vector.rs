@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parhelion_comm::{Communicator, Element, Error, ErrorKind, Memory, Result};
 
-use super::Descriptor;
+use super::list::Carried;
+use super::{Descriptor, List};
 use crate::halo::Exchanges;
 
 /// A vector with one element for each local index of a [`Descriptor`]: owned ones first, then the halo.
@@ -31,15 +32,8 @@ use crate::halo::Exchanges;
 pub struct DistVector<T: Element> {
     descriptor: Descriptor,
     memory: Memory<T>,
-    /// Which of the descriptor's exchanges carries it.
+    /// Which of the descriptor's exchanges carries it: the halo's, but in `by_list` and `OnList`.
     list: List,
-}
-
-/// The lists of a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
-    Halo,
-    Overlap,
 }
 
 impl<T: Element> DistVector<T> {
@@ -135,18 +129,9 @@ impl<T: Element> DistVector<T> {
         self.descriptor.local(global).map(|local| self.memory[local])
     }
 
-    /// Does something with the vector carried by another list. Only calls that give errors and do not panic: a vector that
-    /// is seen after it is on the halo again.
-    pub(super) fn by_list(&mut self, list: List, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.list = list;
-        let result = act(self);
-        self.list = List::Halo;
-        result
-    }
-
-    /// The exchanges that carry it.
-    pub(super) fn exchanges(&self) -> &Arc<Exchanges> {
-        self.descriptor.exchanges_of(self.list)
+    /// The exchanges that carry it; `None` where its list has nothing on any rank.
+    pub(super) fn exchanges(&self) -> Option<&Arc<Exchanges>> {
+        self.descriptor.exchanges_on(self.list)
     }
 
     /// The stored elements, halo included.
@@ -165,6 +150,20 @@ impl<T: Element> DistVector<T> {
     /// The owned elements that count here, as slices.
     pub(super) fn counted(&self) -> impl Iterator<Item = &[T]> {
         self.descriptor.counted().iter_runs().map(|(start, len)| &self.memory[start..start + len])
+    }
+}
+
+impl<T: Element> Carried for DistVector<T> {
+    fn of(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn list(&self) -> List {
+        self.list
+    }
+
+    fn set_list(&mut self, list: List) {
+        self.list = list;
     }
 }
 

@@ -5,7 +5,8 @@ use parhelion_comm::conformance::{Case, Outcome};
 use parhelion_comm::{Communicator, Complex, Element, ErrorKind, Op, Result};
 
 use super::check::{ensure, value};
-use super::index::{PARTITIONS, Partition, bits, mesh_of, overlapping, rounds, settings_for};
+use super::index::{bits, overlapping};
+use super::meshes::{PARTITIONS, Partition, mesh_of, rounds, settings_for};
 use crate::halo::start_exchange;
 use crate::index::{Coverage, Descriptor, DistMultiVector, DistVector, Order, OverlapUpdate};
 

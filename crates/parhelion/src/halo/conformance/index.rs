@@ -1,12 +1,13 @@
 //! Index lists: descriptors, their vectors, and the same schemes on them.
 
 use parhelion_comm::conformance::{Case, Halt, Outcome};
-use parhelion_comm::{BackendKind, Communicator, Complex, ErrorKind, Op, Result};
+use parhelion_comm::{Communicator, Complex, ErrorKind, Op, Result};
 
-use super::check::{all_settings, ensure, value};
+use super::check::{ensure, value};
+use super::meshes::{PARTITIONS, Partition, edges, mesh_of, rounds, settings_for};
 use crate::array::{Decomposition, DistArray};
-use crate::halo::{Packing, Settings, start_exchange};
-use crate::index::{Builder, Coverage, Descriptor, DistVector, OverlapUpdate, Pattern};
+use crate::halo::start_exchange;
+use crate::index::{Coverage, Descriptor, DistVector, OverlapUpdate};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("index: after an exchange every element is that of its global index", global_indices),
@@ -25,86 +26,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("index: a fault of one rank is an error at every rank", faults),
     Case::new("index: many descriptors are made and dropped", many),
 ];
-
-/// Libraries that spin may have more ranks than there are cores, and then need a time slice for each message.
-pub(super) fn is_slow(c: &Communicator) -> bool {
-    c.backend() == BackendKind::Mpi && c.size() > 2
-}
-
-/// Every scheme with every packing; where it is slow, packed ones.
-pub(super) fn settings_for(c: &Communicator) -> impl Iterator<Item = Settings> {
-    let slow = is_slow(c);
-    all_settings().filter(move |settings| !slow || settings.packing == Packing::Packed)
-}
-
-/// How often: `full` rounds, or a tenth of them where it is slow.
-pub(super) fn rounds(c: &Communicator, full: u64) -> u64 {
-    if is_slow(c) { full.div_ceil(10) } else { full }
-}
-
-/// Which rank owns which of `n` indices, in many ways: some leave ranks with nothing, or with nothing to exchange.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Partition {
-    Blocks,
-    Dealt,
-    Random,
-    Listed,
-    LastOnly,
-}
-
-pub(super) const PARTITIONS: [Partition; 5] =
-    [Partition::Blocks, Partition::Dealt, Partition::Random, Partition::Listed, Partition::LastOnly];
-
-impl Partition {
-    fn owner(self, global: u64, n: u64, size: usize) -> usize {
-        match self {
-            Partition::Blocks => (global * size as u64 / n) as usize,
-            Partition::Dealt => global as usize % size,
-            Partition::Random | Partition::Listed => value::<u64, 1>([global as i64], 77) as usize % size,
-            Partition::LastOnly => size - 1,
-        }
-    }
-
-    fn own(self, builder: Builder, n: u64, c: &Communicator) -> Pattern {
-        let owner = |global| self.owner(global, n, c.size());
-        let mine = (0..n).filter(|&global| owner(global) == c.rank());
-        match self {
-            Partition::Blocks => builder.blocks(mine.count()),
-            Partition::Dealt => builder.owner_of(n, owner),
-            Partition::Random => builder.owners(&(0..n).map(owner).collect::<Vec<_>>()),
-            // An order that is nobody's.
-            Partition::Listed => {
-                let mut mine: Vec<u64> = mine.collect();
-                mine.sort_by_key(|&global| value::<u64, 1>([global as i64], 5));
-                builder.owned(mine)
-            }
-            Partition::LastOnly => builder.owned(mine),
-        }
-    }
-}
-
-/// The edges of an nx × ny × nz mesh, in both directions.
-pub(super) fn edges([nx, ny, nz]: [u64; 3]) -> Vec<(u64, u64)> {
-    let number = |i, j, k| (i * ny + j) * nz + k;
-    let mut edges = Vec::new();
-    for i in 0..nx {
-        for j in 0..ny {
-            for k in 0..nz {
-                let here = number(i, j, k);
-                let next = [(i + 1 < nx, i + 1, j, k), (j + 1 < ny, i, j + 1, k), (k + 1 < nz, i, j, k + 1)];
-                for (_, i, j, k) in next.into_iter().filter(|next| next.0) {
-                    edges.extend([(here, number(i, j, k)), (number(i, j, k), here)]);
-                }
-            }
-        }
-    }
-    edges
-}
-
-pub(super) fn mesh_of(c: &Communicator, shape: [u64; 3], partition: Partition) -> Result<Descriptor> {
-    let builder = Descriptor::builder(c);
-    partition.own(builder, shape.iter().product(), c).edges(edges(shape)).assemble()
-}
 
 fn global_indices(c: &Communicator) -> Outcome {
     for shape in [[1, 8, 8], [6, 5, 7], [1, 1, 3]].into_iter().take(rounds(c, 10) as usize) {

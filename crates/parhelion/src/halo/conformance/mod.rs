@@ -10,7 +10,11 @@ mod columns;
 mod fill;
 mod flight;
 mod index;
+mod layers;
 mod leaks;
+mod lists;
+mod meshes;
+mod migration;
 mod patches;
 mod plans;
 
@@ -24,6 +28,9 @@ pub fn suite() -> Vec<Case> {
         flight::CASES,
         adjoint::CASES,
         index::CASES,
+        layers::CASES,
+        lists::CASES,
+        migration::CASES,
         columns::CASES,
         patches::CASES,
         choice::CASES,

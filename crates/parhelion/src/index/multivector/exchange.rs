@@ -12,7 +12,6 @@ use crate::halo::{
     Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed, start_exchange,
 };
 use crate::index::overlap::{OverlapUpdate, Shared, update};
-use crate::index::vector::List;
 
 impl<T: Element> Fields for DistMultiVector<T> {
     type Owned<'a> = ArrayView2<'a, T>;
@@ -23,30 +22,39 @@ impl<T: Element> Fields for DistMultiVector<T> {
 }
 
 // SAFETY: the columns have one patch, all their storage, which is as long as the plan of such columns says, in memory of its
-// own that does not move with them.
+// own that does not move with them; or no field, if their list has nothing on any rank.
 unsafe impl<T: Element> sealed::Sealed for DistMultiVector<T> {
     fn prepare(&self) -> Result<()> {
-        self.exchanges.prepare_columns(&self.columns, self.base())
+        match (&self.exchanges, self.descriptor.exchanges_on(self.list)) {
+            (Some(exchanges), Some(base)) => exchanges.prepare_columns(&self.columns, base),
+            _ => Ok(()),
+        }
     }
 
     fn home(&self) -> Option<&Arc<Exchanges>> {
-        Some(&self.exchanges)
+        self.exchanges.as_ref()
     }
 
     fn each_field(&self, each: EachField<'_>) {
-        each(&self.exchanges, ElementType::of::<T>());
+        if let Some(exchanges) = &self.exchanges {
+            each(exchanges, ElementType::of::<T>());
+        }
     }
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
-        out.push(Buffer::of(&mut self.memory));
+        if self.exchanges.is_some() {
+            out.push(Buffer::of(&mut self.memory));
+        }
     }
 
     fn push_ids(&self, out: &mut Vec<u64>) {
-        out.push(self.memory.id());
+        out.extend(self.exchanges.as_ref().map(|_| self.memory.id()));
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
-        out.push(Kernel::of::<T>(op)?);
+        if self.exchanges.is_some() {
+            out.push(Kernel::of::<T>(op)?);
+        }
         Ok(())
     }
 
@@ -134,14 +142,6 @@ impl<T: Element> DistMultiVector<T> {
 }
 
 impl<T: Number> Shared<T> for DistMultiVector<T> {
-    fn of(&self) -> &crate::index::Descriptor {
-        self.descriptor()
-    }
-
-    fn on_overlap(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.by_list(List::Overlap, act)
-    }
-
     fn each_owned(&mut self, mut change: impl FnMut(usize, &mut T)) {
         self.owned_mut().indexed_iter_mut().for_each(|((local, _), x)| change(local, x));
     }

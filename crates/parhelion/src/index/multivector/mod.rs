@@ -11,8 +11,8 @@ use std::sync::Arc;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, Ix2, ShapeBuilder, StrideShape};
 use parhelion_comm::{Communicator, Element, Error, ErrorKind, Memory, Result};
 
-use super::vector::List;
-use super::{Descriptor, DistVector};
+use super::list::Carried;
+use super::{Descriptor, DistVector, List};
 use crate::halo::{Columns, Exchanges, Leading, Order};
 
 /// Several vectors over one [`Descriptor`], its *columns*, exchanged together: one message for each neighbour, whatever their
@@ -50,10 +50,10 @@ pub struct DistMultiVector<T: Element> {
     descriptor: Descriptor,
     columns: Columns,
     memory: Memory<T>,
-    /// Which of the descriptor's exchanges carries it.
+    /// Which of the descriptor's exchanges carries it: the halo's, but in `by_list` and `OnList`.
     list: List,
-    /// Those, of these columns.
-    exchanges: Arc<Exchanges>,
+    /// Those, of these columns; `None` where the list has nothing on any rank.
+    exchanges: Option<Arc<Exchanges>>,
 }
 
 impl<T: Element> DistMultiVector<T> {
@@ -102,7 +102,7 @@ impl<T: Element> DistMultiVector<T> {
     fn make(descriptor: &Descriptor, columns: Columns) -> Self {
         let elements = columns.elements(descriptor.len()).expect("capacity overflow");
         let memory = descriptor.communicator().allocate(elements);
-        let exchanges = descriptor.exchanges().columns(&columns);
+        let exchanges = Some(descriptor.exchanges().columns(&columns));
         DistMultiVector { descriptor: descriptor.clone(), columns, memory, list: List::Halo, exchanges }
     }
 
@@ -301,21 +301,20 @@ impl<T: Element> DistMultiVector<T> {
             }
         }
     }
+}
 
-    /// Does something with it carried by another list. Only calls that give errors and do not panic: one that is seen after
-    /// it is on the halo again.
-    pub(super) fn by_list(&mut self, list: List, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let list = std::mem::replace(&mut self.list, list);
-        let exchanges = self.base().columns(&self.columns);
-        let halo = std::mem::replace(&mut self.exchanges, exchanges);
-        let result = act(self);
-        (self.list, self.exchanges) = (list, halo);
-        result
+impl<T: Element> Carried for DistMultiVector<T> {
+    fn of(&self) -> &Descriptor {
+        &self.descriptor
     }
 
-    /// The exchanges of one column by its list.
-    fn base(&self) -> &Arc<Exchanges> {
-        self.descriptor.exchanges_of(self.list)
+    fn list(&self) -> List {
+        self.list
+    }
+
+    fn set_list(&mut self, list: List) {
+        self.list = list;
+        self.exchanges = self.descriptor.exchanges_on(list).map(|base| base.columns(&self.columns));
     }
 }
 

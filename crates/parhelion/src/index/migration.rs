@@ -1,0 +1,241 @@
+//! [`Migration`]: vectors from one descriptor to another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parhelion_comm::{Element, ElementType, Error, ErrorKind, Kernel, Layout, Op, Reduction, Result};
+
+use super::connect::{Buffers, Need, connect, runs};
+use super::{Coverage, Descriptor, DistVector, directory};
+use crate::halo::{
+    Buffer, Decision, EachField, Exchanges, Fields, InFlight, Keep, Plan, Rounds, Settings, exchange,
+    exchange_adjoint_of, sealed, start_exchange,
+};
+
+/// How vectors of one descriptor become vectors of another, on the ranks of one communicator: the owned elements of the
+/// second are those of the first with the same global indices. Made once, used for any number of vectors; cheap to clone.
+///
+/// By the schemes of every exchange, with state of its own. What a rank keeps is copied without a message.
+///
+/// ```
+/// use parhelion::index::Migration;
+/// use parhelion::prelude::*;
+///
+/// parhelion::run(|world| {
+///     let (size, n) = (world.size(), 5 * world.size() as u64);
+///     let blocks = Descriptor::builder(&world).blocks(5).assemble()?;
+///     let dealt = Descriptor::builder(&world).owner_of(n, |i| i as usize % size).assemble()?;
+///     let there = Migration::new(&blocks, &dealt)?;
+///     let x = DistVector::from_fn(&blocks, |i| i * i);
+///     let y = there.migrate(&x)?;
+///     assert!(dealt.owned().zip(y.owned()).all(|(i, &y)| y == i * i));
+///     Ok(())
+/// })?;
+/// # Ok::<(), parhelion::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Migration {
+    from: Descriptor,
+    to: Descriptor,
+    exchanges: Arc<Exchanges>,
+}
+
+impl Migration {
+    /// Finds who has what the other descriptor's owners are to get. Of an index that several ranks own in `from` the lowest
+    /// gives its value; all owners in `to` get it. Collective; messages to the slices of a directory and to the ranks
+    /// concerned only.
+    ///
+    /// # Errors
+    /// At every rank: descriptors of different communicators or of different totals; an index that is owned in `to` and by
+    /// no rank in `from`. A lost peer, a timeout, a deadlock.
+    pub fn new(from: &Descriptor, to: &Descriptor) -> Result<Self> {
+        let mut rounds = Rounds::new(from.communicator())?;
+        let alike = match (from.communicator().is_same(to.communicator()), from.total() == to.total()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!(
+                "descriptors of communicators {:?} and {:?}; both must be of one",
+                from.communicator().name(),
+                to.communicator().name()
+            )),
+            (_, false) => Err(format!("descriptors of {} and {} indices", from.total(), to.total())),
+        };
+        let alike = alike.map_err(|text| Error::new("migration", ErrorKind::InvalidArgument(text)));
+        rounds.agree("migration", alike)?;
+
+        // In the order of the question, and then in the order in which the answer has them.
+        let mut wanted: Vec<(u64, usize)> = to.owned().zip(0..).collect();
+        wanted.sort_unstable();
+        let globals: Vec<u64> = wanted.iter().map(|&(global, _)| global).collect();
+        let found =
+            directory::find(&mut rounds, from.total(), &from.counted_runs(), &globals, Coverage::Any, "is to get")?;
+        let mut copies: Vec<(usize, usize, usize)> =
+            found.sources.iter().zip(&wanted).map(|(&(owner, there), &(_, here))| (owner, here, there)).collect();
+        copies.sort_unstable();
+        let need = |group: &[(usize, usize, usize)]| Need {
+            owner: group[0].0,
+            here: runs(group.iter().map(|copy| copy.1)),
+            there: runs(group.iter().map(|copy| copy.2)),
+        };
+        let needs = copies.chunk_by(|a, b| a.0 == b.0).map(need).collect();
+        let owned = Layout::contiguous(0, from.owned_len());
+        let plan = connect(&mut rounds, Buffers::Two { owned, from: from.len(), to: to.len() }, needs)?;
+        let exchanges = Exchanges::new(from.communicator());
+        exchanges.prepare(|| Ok(plan))?;
+        Ok(Migration { from: from.clone(), to: to.clone(), exchanges })
+    }
+
+    /// The descriptor of the vectors that it takes.
+    pub fn from(&self) -> &Descriptor {
+        &self.from
+    }
+
+    /// The descriptor of the vectors that it gives.
+    pub fn to(&self) -> &Descriptor {
+        &self.to
+    }
+
+    /// Who sends what to whom: patch 0 is the vector that is taken, patch 1 the one that is given.
+    pub fn plan(&self) -> &Plan {
+        self.exchanges.plan()
+    }
+
+    /// As [`Descriptor::scheme`].
+    ///
+    /// # Errors
+    /// A variable `PARHELION_SCHEME` that names no scheme.
+    pub fn scheme(&self) -> Result<Settings> {
+        self.exchanges.settings()
+    }
+
+    /// As [`Descriptor::set_scheme`].
+    pub fn set_scheme(&self, settings: impl Into<Settings>) {
+        self.exchanges.set_settings(settings.into());
+    }
+
+    /// As [`Descriptor::decisions`].
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.exchanges.decisions()
+    }
+
+    /// As [`Descriptor::use_decision`].
+    pub fn use_decision(&self, decision: Decision) {
+        self.exchanges.add_decision(decision);
+    }
+
+    /// The vector with the owned elements of `x`; its halo is zero. Collective; blocks until the ranks concerned have done
+    /// the same. Copies `x`, which [`start`](Self::start) does not.
+    ///
+    /// # Errors
+    /// A vector of another descriptor than [`from`](Self::from); as [`DistVector::exchange`].
+    pub fn migrate<T: Element>(&self, x: &DistVector<T>) -> Result<DistVector<T>> {
+        let mut both = self.pair(x.clone(), DistVector::zeros(&self.to))?;
+        exchange(&mut both)?;
+        Ok(both.target)
+    }
+
+    /// Starts the migration of `x` to a new vector; both come back from [`InFlight::finish`]. Until then the owned elements
+    /// of `x` can be read. Collective; does not wait for others.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate).
+    pub fn start<T: Element>(&self, x: DistVector<T>) -> Result<InFlight<Migrating<T>>> {
+        self.start_into(x, DistVector::zeros(&self.to))
+    }
+
+    /// [`start`](Self::start) into a vector that exists: its owned elements are written, its halo stays as it is.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate), also for a target of another descriptor than [`to`](Self::to).
+    pub fn start_into<T: Element>(&self, x: DistVector<T>, target: DistVector<T>) -> Result<InFlight<Migrating<T>>> {
+        start_exchange(self.pair(x, target)?)
+    }
+
+    /// The transpose: combines the owned elements of `target` into those of `x` that they would be copies of, in a fixed
+    /// order (by rank), as [`DistVector::exchange_adjoint`]. Collective; blocks until the ranks concerned have done the same.
+    ///
+    /// # Errors
+    /// Vectors of other descriptors; as [`DistVector::exchange_adjoint`].
+    pub fn migrate_adjoint<T: Element>(
+        &self,
+        x: &mut DistVector<T>,
+        target: &DistVector<T>,
+        op: impl Reduction<T>,
+    ) -> Result<()> {
+        let mut both = self.pair(x.clone(), target.clone())?;
+        exchange_adjoint_of(&mut both, &op)?;
+        *x = both.source;
+        Ok(())
+    }
+
+    fn pair<T: Element>(&self, source: DistVector<T>, target: DistVector<T>) -> Result<Migrating<T>> {
+        for (vector, descriptor, what) in [(&source, &self.from, "from"), (&target, &self.to, "to")] {
+            if !vector.descriptor().is_same(descriptor) {
+                let text = format!("a vector of {} for a migration {what} {descriptor}", vector.descriptor());
+                return Err(Error::new("migrate", ErrorKind::InvalidArgument(text)));
+            }
+        }
+        Ok(Migrating { exchanges: self.exchanges.clone(), source, target })
+    }
+}
+
+/// `from 1000 indices, 500 owned and 20 halo on rank 0 to ...`.
+impl fmt::Debug for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Migration(from {} to {})", self.from, self.to)
+    }
+}
+
+/// The two vectors of a [`Migration`] that was started.
+#[derive(Debug, Clone)]
+pub struct Migrating<T: Element> {
+    exchanges: Arc<Exchanges>,
+    source: DistVector<T>,
+    target: DistVector<T>,
+}
+
+impl<T: Element> Migrating<T> {
+    /// The vector that was taken, and the one that is given.
+    pub fn into_vectors(self) -> (DistVector<T>, DistVector<T>) {
+        (self.source, self.target)
+    }
+}
+
+impl<T: Element> Fields for Migrating<T> {
+    type Owned<'a> = &'a [T];
+
+    fn owned_cells(&self) -> &[T] {
+        self.source.owned()
+    }
+}
+
+// SAFETY: one field of two patches, all local elements of each vector, in memories of their own that do not move with them.
+unsafe impl<T: Element> sealed::Sealed for Migrating<T> {
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn home(&self) -> Option<&Arc<Exchanges>> {
+        Some(&self.exchanges)
+    }
+
+    fn each_field(&self, each: EachField<'_>) {
+        each(&self.exchanges, ElementType::of::<T>());
+    }
+
+    fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
+        out.extend([&mut self.source, &mut self.target].map(|vector| Buffer::of(vector.memory_mut())));
+    }
+
+    fn push_ids(&self, out: &mut Vec<u64>) {
+        out.extend([&self.source, &self.target].map(|vector| vector.memory().id()));
+    }
+
+    fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
+        out.push(Kernel::of::<T>(op)?);
+        Ok(())
+    }
+
+    fn push_memory(self, out: &mut Vec<Keep>) {
+        out.extend([self.source, self.target].map(|vector| -> Keep { Box::new(vector.into_memory()) }));
+    }
+}

@@ -9,8 +9,9 @@
 //! them: the buffer, and a place elsewhere, which catches the first byte too many. Its status tells the message's real
 //! length. A small one goes through memory of our own, so that its datatype is made once: two blocks with a gap, which
 //! Open MPI unpacks faster than two pieces of unlike length (8 against 15 to 20 ns more than a plain receive of 8 bytes).
-//! A large blocking one looks at the message's length first (`transport`) and keeps the direct copy; a large non-blocking
-//! one loses it.
+//! A small blocking one from another rank needs no guard: there is a place where to run past the end does no harm
+//! (`runway`). A large blocking one looks at the message's length first (`transport`) and keeps the direct copy; a large
+//! non-blocking one loses it.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;

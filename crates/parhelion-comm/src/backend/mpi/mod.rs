@@ -41,6 +41,7 @@ mod native;
 mod operator;
 mod request;
 mod runtime;
+mod runway;
 mod set;
 mod transport;
 

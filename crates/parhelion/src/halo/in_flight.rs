@@ -75,6 +75,11 @@ impl<F: Fields> InFlight<F> {
         kept
     }
 
+    /// The arrays themselves, of which only owned cells may be looked at.
+    pub(crate) fn fields(&self) -> &F {
+        &self.flight().fields
+    }
+
     fn flight(&self) -> &Flight<F> {
         self.flight.as_ref().expect("an exchange has its arrays until it is finished")
     }

@@ -7,6 +7,7 @@ use parhelion_comm::{Communicator, Layout, Result};
 
 use super::Coverage;
 use super::adjacency::Edges;
+use super::builder::total;
 use super::connect::{Buffers, Need, connect, indices, runs};
 use super::descriptor::{Inner, Overlap};
 use super::directory::{self, Shared};
@@ -31,9 +32,7 @@ impl Assembly {
         wanted.extend_from_slice(edges.outside());
         wanted.sort_unstable();
         wanted.dedup();
-        // Order-preserving, so that the largest of all is the largest as a word, too.
-        let end = rounds.largest(vec![(owned.end() ^ 1 << 63) as i64])?[0];
-        let total = end as u64 ^ 1 << 63;
+        let total = total(rounds, &owned)?;
         let counts_here = !replicated || rounds.rank() == 0;
         let registered = if counts_here { owned.runs() } else { Vec::new() };
         let mut found = directory::find(rounds, total, &registered, &wanted, coverage, "needs in its halo")?;

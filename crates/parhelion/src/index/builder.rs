@@ -5,6 +5,7 @@ use parhelion_comm::{Communicator, Error, ErrorKind, Op, Result};
 use super::Descriptor;
 use super::adjacency::Edges;
 use super::assembly::Assembly;
+use super::directory;
 use super::numbering::Owned;
 use crate::halo::Rounds;
 
@@ -145,6 +146,13 @@ impl Builder {
     }
 }
 
+/// One more than the largest index that any rank owns. Collective.
+pub(super) fn total(rounds: &mut Rounds, owned: &Owned) -> Result<u64> {
+    // Order-preserving, so that the largest of all is the largest as a word, too.
+    let end = rounds.largest(vec![(owned.end() ^ 1 << 63) as i64])?[0];
+    Ok(end as u64 ^ 1 << 63)
+}
+
 fn no_such_rank(global: u64, owner: usize, size: usize) -> Error {
     let text = format!("the owner of global index {global} is rank {owner}; there are ranks 0 to {}", size - 1);
     Error::new("descriptor", ErrorKind::InvalidArgument(text))
@@ -236,6 +244,39 @@ impl Pattern {
     pub fn coverage(mut self, coverage: Coverage) -> Self {
         self.coverage = coverage;
         self
+    }
+
+    pub(super) fn communicator(&self) -> &Communicator {
+        &self.communicator
+    }
+
+    /// Whether this rank found nothing wrong with the ownership.
+    pub(super) fn is_lawful(&self) -> bool {
+        self.owned.is_ok()
+    }
+
+    /// How many indices this rank owns; none of an ownership that is wrong.
+    pub(super) fn owned_len(&self) -> usize {
+        self.owned.as_ref().map_or(0, Owned::len)
+    }
+
+    /// The local index of one that this rank owns.
+    pub(super) fn local(&self, global: u64) -> Option<usize> {
+        self.owned.as_ref().ok()?.local(global)
+    }
+
+    /// The global index of a local one below [`Pattern::owned_len`].
+    pub(super) fn global(&self, local: usize) -> u64 {
+        self.owned.as_ref().expect("a wrong ownership has no local indices").global(local)
+    }
+
+    /// The owners of `wanted`, which ascend. Collective.
+    pub(super) fn find_owners(&self, rounds: &mut Rounds, wanted: &[u64]) -> Result<Vec<usize>> {
+        let owned = self.owned.as_ref().expect("owners are found where all ranks found nothing wrong");
+        let total = total(rounds, owned)?;
+        let registered = if self.replicated && rounds.rank() != 0 { Vec::new() } else { owned.runs() };
+        let found = directory::find(rounds, total, &registered, wanted, self.coverage, "has entries for")?;
+        Ok(found.sources.into_iter().map(|(owner, _)| owner).collect())
     }
 
     /// The third step: finds the owners of what is needed and makes the plan. Collective.

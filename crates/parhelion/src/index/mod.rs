@@ -2,8 +2,9 @@
 //!
 //! A **descriptor** ([`Descriptor`]) says which global indices this rank *owns* and of which others it has copies, its
 //! *halo*; it numbers both locally, owned first, and has the [plan](crate::halo::Plan) that fills the halo. A vector
-//! ([`DistVector`]) has one element for each local index, a multivector ([`DistMultiVector`]) several. Exchanges, schemes and the split phase are those of
-//! [`halo`](crate::halo): an index list is one more way to make a plan.
+//! ([`DistVector`]) has one element for each local index, a multivector ([`DistMultiVector`]) several, and a sparse matrix
+//! ([`DistMatrix`]) multiplies both. Exchanges, schemes and the split phase are those of [`halo`](crate::halo): an index
+//! list is one more way to make a plan.
 //!
 //! A descriptor is made in three steps, each a type: the [`Builder`] takes the ownership, the [`Pattern`] what is needed
 //! beside it, and [`Pattern::assemble`] finds the owners.
@@ -40,6 +41,7 @@ mod directory;
 mod exchange;
 mod extend;
 mod list;
+mod matrix;
 mod migration;
 mod movement;
 mod multivector;
@@ -56,6 +58,7 @@ pub use adjacency::{Adjacency, Row};
 pub use builder::{Builder, Coverage, Pattern};
 pub use descriptor::Descriptor;
 pub use list::{List, OnList, Readable};
+pub use matrix::{DistMatrix, Operand};
 pub use migration::{Migrating, Migration};
 pub use multivector::DistMultiVector;
 pub use overlap::OverlapUpdate;

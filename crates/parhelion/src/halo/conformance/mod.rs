@@ -13,6 +13,7 @@ mod index;
 mod layers;
 mod leaks;
 mod lists;
+mod matrices;
 mod meshes;
 mod migration;
 mod patches;
@@ -32,6 +33,7 @@ pub fn suite() -> Vec<Case> {
         lists::CASES,
         migration::CASES,
         columns::CASES,
+        matrices::CASES,
         patches::CASES,
         choice::CASES,
         leaks::CASES,

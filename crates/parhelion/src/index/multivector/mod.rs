@@ -287,6 +287,16 @@ impl<T: Element> DistMultiVector<T> {
         Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
     }
 
+    /// The first rows, stored by rows, with what lies between them.
+    pub(super) fn first_rows(&self, rows: usize) -> &[T] {
+        &self.memory[..rows * self.leading()]
+    }
+
+    /// The first elements of a column, stored by columns.
+    pub(super) fn first_of_column(&self, column: usize, rows: usize) -> &[T] {
+        &self.memory[column * self.leading()..][..rows]
+    }
+
     /// Elements `rows` of a column one behind the other: where they are, or gathered in `buffer`.
     fn stretch<'a>(&'a self, column: usize, rows: Range<usize>, buffer: &'a mut Vec<T>) -> &'a [T] {
         let leading = self.leading();

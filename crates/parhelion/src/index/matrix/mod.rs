@@ -12,7 +12,7 @@ use parhelion_comm::{Error, ErrorKind, Op, Result};
 use super::{Descriptor, DistVector, Pattern};
 use crate::array::Number;
 use crate::array::number::Accumulator;
-use crate::halo::{Rounds, start_exchange};
+use crate::halo::{InFlight, Rounds, start_exchange};
 use entries::{Entries, Rows};
 pub use operand::Operand;
 
@@ -197,22 +197,52 @@ impl<T: Number> DistMatrix<T> {
     pub fn multiply<V: Operand<T>>(&self, x: &mut V, y: &mut V) -> Result<()> {
         self.check("multiply", x, y)?;
         crate::halo::exchange(x)?;
+        self.multiply_filled(x, y)
+    }
+
+    /// `y := A x` with the halo of `x` filled already. Local.
+    ///
+    /// # Errors
+    /// As [`multiply_interior`](Self::multiply_interior).
+    pub fn multiply_filled<V: Operand<T>>(&self, x: &V, y: &mut V) -> Result<()> {
+        self.check("multiply_filled", x, y)?;
         x.multiply_local(&self.rows, std::slice::from_ref(&(0..self.rows())), y);
         Ok(())
     }
 
-    /// `y := A x` with the interior rows multiplied while the halo of `x` is on its way, which comes back. The same bits as
-    /// [`multiply`](Self::multiply). Collective; blocks until the neighbours have done the same.
+    /// `y := A x` with the interior rows multiplied while the halo of `x` is on its way, which comes back:
+    /// [`multiply_interior`](Self::multiply_interior) and [`multiply_boundary`](Self::multiply_boundary) around the end of an
+    /// exchange. The same bits as [`multiply`](Self::multiply). Collective; blocks until the neighbours have done the same.
     ///
     /// # Errors
     /// As [`multiply`](Self::multiply). `x` is then gone.
     pub fn multiply_overlapped<V: Operand<T>>(&self, x: V, y: &mut V) -> Result<V> {
         self.check("multiply_overlapped", &x, y)?;
         let inflight = start_exchange(x)?;
-        inflight.fields().multiply_owned(&self.rows, &self.interior, y);
+        self.multiply_interior(&inflight, y)?;
         let x = inflight.finish()?;
-        x.multiply_local(&self.rows, &self.boundary, y);
+        self.multiply_boundary(&x, y)?;
         Ok(x)
+    }
+
+    /// The interior rows of `y := A x`, which need no halo, while that of `x` is on its way. Local.
+    ///
+    /// # Errors
+    /// Vectors of another descriptor, or with different numbers of columns.
+    pub fn multiply_interior<V: Operand<T>>(&self, x: &InFlight<V>, y: &mut V) -> Result<()> {
+        self.check("multiply_interior", x.fields(), y)?;
+        x.fields().multiply_owned(&self.rows, &self.interior, y);
+        Ok(())
+    }
+
+    /// The other rows of `y := A x`, with the halo of `x` filled. Local.
+    ///
+    /// # Errors
+    /// As [`multiply_interior`](Self::multiply_interior).
+    pub fn multiply_boundary<V: Operand<T>>(&self, x: &V, y: &mut V) -> Result<()> {
+        self.check("multiply_boundary", x, y)?;
+        x.multiply_local(&self.rows, &self.boundary, y);
+        Ok(())
     }
 
     /// `y := Aᵀ x`, of a vector or of several columns, complex numbers not conjugated: multiplies, and adds what falls on the

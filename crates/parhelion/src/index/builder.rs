@@ -246,16 +246,7 @@ impl Pattern {
         self
     }
 
-    pub(super) fn communicator(&self) -> &Communicator {
-        &self.communicator
-    }
-
-    /// Whether this rank found nothing wrong with the ownership.
-    pub(super) fn is_lawful(&self) -> bool {
-        self.owned.is_ok()
-    }
-
-    /// How many indices this rank owns; none of an ownership that is wrong.
+    /// How many indices this rank owns; none if something was wrong.
     pub(super) fn owned_len(&self) -> usize {
         self.owned.as_ref().map_or(0, Owned::len)
     }
@@ -267,12 +258,12 @@ impl Pattern {
 
     /// The global index of a local one below [`Pattern::owned_len`].
     pub(super) fn global(&self, local: usize) -> u64 {
-        self.owned.as_ref().expect("a wrong ownership has no local indices").global(local)
+        self.owned.as_ref().expect("what is not sound has no local indices").global(local)
     }
 
-    /// The owners of `wanted`, which ascend. Collective.
+    /// The owners of `wanted`, which ascend. Collective, where all ranks are [`sound`](Self::sound).
     pub(super) fn find_owners(&self, rounds: &mut Rounds, wanted: &[u64]) -> Result<Vec<usize>> {
-        let owned = self.owned.as_ref().expect("owners are found where all ranks found nothing wrong");
+        let owned = self.owned.as_ref().expect("what is not sound has no owners");
         let total = total(rounds, owned)?;
         let registered = if self.replicated && rounds.rank() != 0 { Vec::new() } else { owned.runs() };
         let found = directory::find(rounds, total, &registered, wanted, self.coverage, "has entries for")?;

@@ -65,21 +65,15 @@ impl<T: Number> DistMatrix<T> {
     pub fn assemble(pattern: Pattern, entries: impl IntoIterator<Item = (u64, u64, T)>) -> Result<Self> {
         let entries: Entries<T> = entries.into_iter().collect();
         let mut rounds = Rounds::new(pattern.communicator())?;
-        // What is wrong with the ownership is said by the assembly.
-        let is_lawful = pattern.is_lawful();
-        let foreign = if is_lawful { entries.rows_without(|row| pattern.local(row).is_some()) } else { Vec::new() };
-        let most = rounds.largest(vec![i64::from(!is_lawful), i64::from(!foreign.is_empty())])?;
-        let entries = if most == [0, 1] {
+        let pattern = rounds.agree("assemble", pattern.sound())?;
+        let foreign = entries.rows_without(|row| pattern.local(row).is_some());
+        let entries = if rounds.largest(vec![i64::from(!foreign.is_empty())])?[0] > 0 {
             let owners = pattern.find_owners(&mut rounds, &foreign)?;
             let owner = |row: u64| foreign.binary_search(&row).ok().map(|place| owners[place]);
             entries.deliver(&mut rounds, owner)?
         } else {
             entries
         };
-        if most[0] != 0 {
-            // Every rank gets here, and an error from this.
-            return Err(pattern.assemble().expect_err("an ownership that is wrong assembles nothing"));
-        }
         let rows = entries.compress(pattern.owned_len(), |row| pattern.local(row));
         let pattern = rows.each_row().fold(pattern, |pattern, (row, columns)| {
             let row = pattern.global(row);

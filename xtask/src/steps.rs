@@ -38,6 +38,12 @@ pub(crate) fn tests() -> Step {
     Step { name: "cargo-test", args: &["test", "--workspace", "--no-fail-fast"], environment: &[], runs_tests: true }
 }
 
+/// What only the optional graph partitioner has: its C source is built, and its tests pass.
+pub(crate) fn partitioner() -> Step {
+    let args = &["test", "--package", "parhelion", "--lib", "--features", "metis", "partition"];
+    Step { name: "partitioner", args, environment: &[], runs_tests: true }
+}
+
 /// The documentation builds without a warning.
 pub(crate) fn docs() -> Step {
     let environment = &[("RUSTDOCFLAGS", "-D warnings")];

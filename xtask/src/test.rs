@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         println!("   {why}");
         report.add(library.name, &Verdict::failed("it could not be installed"));
     }
-    for step in [steps::format(), steps::clippy(), steps::tests(), steps::docs()] {
+    for step in [steps::format(), steps::clippy(), steps::tests(), steps::partitioner(), steps::docs()] {
         if options.ranks_only {
             report.add(step.name, &Verdict::skipped(step.name, "left out by --ranks-only"));
         } else {

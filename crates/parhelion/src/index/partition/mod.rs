@@ -2,6 +2,8 @@
 
 mod bisection;
 mod graph;
+#[cfg(feature = "metis")]
+mod metis;
 
 use std::fmt;
 

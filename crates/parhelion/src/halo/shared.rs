@@ -32,6 +32,9 @@ const READY: usize = 0;
 const DONE: usize = 1;
 const TOKENS: usize = 2;
 
+/// The token of a buffer that has none: the memory that peers can read was used up when it was made.
+const NO_TOKEN: u64 = u64::MAX;
+
 /// The scheme's state for one exchange.
 pub(super) struct Shared {
     /// The words; `None` where no peer's memory can be read.
@@ -56,6 +59,7 @@ pub(super) struct Shared {
 
 /// A rank that this one reads.
 struct Peer {
+    rank: usize,
     /// Its index among the signals.
     index: usize,
     memory: PeerMemory,
@@ -157,7 +161,7 @@ impl Shared {
         if let Some(signals) = &self.signals {
             let mut changed = false;
             for (buffer, (word, last)) in buffers.iter().zip(&mut self.tokens) {
-                let Some(token) = buffer.token else { return Err(no_token()) };
+                let token = buffer.token.unwrap_or(NO_TOKEN);
                 if *last != Some(token) {
                     *last = Some(token);
                     signals.store(*word, token);
@@ -166,6 +170,10 @@ impl Shared {
             }
             self.number += 1;
             signals.post(READY, 2 * self.number + u64::from(changed));
+            // Only now, so that the peers learn of it instead of waiting.
+            if buffers.iter().any(|buffer| buffer.token.is_none()) {
+                return Err(no_token(None));
+            }
         }
         self.waiting.clear();
         self.waiting.extend(0..self.reads.len());
@@ -323,7 +331,11 @@ impl Shared {
         let peer = &mut self.reads[peer];
         if peer.stale || ready & 1 == 1 {
             for remote in &mut peer.buffers {
-                remote.base = peer.memory.resolve(signals.load(peer.index, remote.word), remote.bytes)?;
+                let token = signals.load(peer.index, remote.word);
+                if token == NO_TOKEN {
+                    return Err(no_token(Some(peer.rank)));
+                }
+                remote.base = peer.memory.resolve(token, remote.bytes)?;
             }
             peer.stale = false;
         }
@@ -373,7 +385,7 @@ impl Peer {
             Some((*remote, part.buffer, part.size, PairShape::of(&part.remote, &part.layout, part.size)?))
         };
         let turns = Turns::new(parts.len(), kind, |i| parts[i].1.layout.end());
-        Peer { index, memory, buffers, parts, turns, stale: true }
+        Peer { rank: leg.peer, index, memory, buffers, parts, turns, stale: true }
     }
 }
 
@@ -425,14 +437,55 @@ fn word(fields: usize, field: usize, patch: usize) -> usize {
     TOKENS + patch * fields + field
 }
 
+/// Of this rank, or of a peer.
 #[cold]
-fn no_token() -> Error {
-    Error::new(
-        "start_exchange",
-        ErrorKind::Unsupported(
-            "scheme shared: the array's memory cannot be read by other ranks, since the memory that can is used up; use \
-             another scheme"
-                .to_owned(),
-        ),
-    )
+fn no_token(peer: Option<usize>) -> Error {
+    let whose = peer.map_or("the array's".to_owned(), |rank| format!("rank {rank}'s"));
+    let text = format!(
+        "scheme shared: {whose} memory cannot be read by other ranks, since the memory that can is used up; use another \
+         scheme"
+    );
+    Error::new("exchange", ErrorKind::Unsupported(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use parhelion_comm::{BackendKind, Config, ElementType, launch};
+
+    use super::*;
+    use crate::array::Decomposition;
+    use crate::halo::{Exchange, Scheme};
+
+    #[test]
+    fn memory_that_cannot_be_read_is_an_error_at_both_ends() {
+        let config = Config::default().ranks(2).backend(BackendKind::Local).timeout(Duration::from_secs(30));
+        launch(&config, |world| {
+            let plan = Arc::new(Decomposition::new([8], &world)?.halo(1).plan()?);
+            let len = plan.patches()[0].len;
+            let field = Field { plan, element: ElementType::of::<f64>() };
+            let mut exchange = Exchange::new(&world, vec![field], Scheme::Shared.into())?;
+            let mut memory = world.allocate::<f64>(len);
+            let mut buffer = Buffer::of(&mut memory);
+            if world.rank() == 0 {
+                buffer.token = None;
+            }
+            // SAFETY: one buffer of the plan's length, which outlives the exchange.
+            let started = unsafe { exchange.start(&[buffer]) };
+            let error = if world.rank() == 0 {
+                started.unwrap_err()
+            } else {
+                started?;
+                // SAFETY: the same buffer, used by nobody else.
+                unsafe { exchange.finish(&[buffer], Landing::Replace) }.unwrap_err()
+            };
+            assert!(matches!(error.kind(), ErrorKind::Unsupported(_)), "{error}");
+            assert!(exchange.is_broken());
+            exchange.abandon(Box::new(memory));
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
 }

@@ -116,6 +116,8 @@ pub struct MessageSet {
     method: Method,
     sends: Vec<Part>,
     recvs: Vec<Part>,
+    /// Where the messages are now.
+    stage: Stage,
     state: State,
     /// The caller's memory, where the backend moves nothing in place and messages are packed here.
     packs: Option<InPlace>,
@@ -126,8 +128,8 @@ pub struct MessageSet {
 struct Part {
     peer: usize,
     bytes: usize,
-    /// In the staging memory; null if the backend moves it in place.
-    memory: *mut u8,
+    /// Where it is in the staging memory.
+    offset: usize,
     places: Vec<Layout>,
     /// Of a send: it has been started.
     started: bool,
@@ -135,6 +137,18 @@ struct Part {
 
 // SAFETY: the pointers go to the staging memory, which belongs to the set, or to the caller's, which has been vouched for.
 unsafe impl Send for MessageSet {}
+
+/// The directions of a [`Stage`].
+const SENDS: usize = 0;
+const RECVS: usize = 1;
+
+impl Part {
+    /// Where it is in the staging memory; null if the backend moves it in place.
+    #[inline]
+    fn place(&self, stage: Stage, direction: usize) -> *mut u8 {
+        stage.0.map_or(std::ptr::null_mut(), |sides| sides[direction].at(self.offset, self.bytes))
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -218,23 +232,17 @@ impl Communicator {
         let order = Order { method, tag, sends: sends.clone(), recvs: recvs.clone(), most, memory };
         let prepared = private.shared_transport().prepare(order).map_err(|e| self.locate(e))?;
         let stage = prepared.stage();
-        let parts = |legs: Vec<Leg>, side: usize| {
-            let part = |leg: Leg| Part {
-                peer: leg.peer,
-                bytes: leg.bytes,
-                // SAFETY: the staging memory has room for the leg.
-                memory: stage.0.map_or(std::ptr::null_mut(), |sides| unsafe { sides[side].add(leg.offset) }),
-                places: leg.places,
-                started: false,
-            };
+        let parts = |legs: Vec<Leg>| {
+            let part = |Leg { peer, bytes, offset, places, .. }| Part { peer, bytes, offset, places, started: false };
             legs.into_iter().map(part).collect()
         };
         Ok(MessageSet {
             prepared: Some(prepared),
             communicator: self.clone(),
             method,
-            sends: parts(sends, 0),
-            recvs: parts(recvs, 1),
+            sends: parts(sends),
+            recvs: parts(recvs),
+            stage,
             state: State::Idle,
             packs: memory.filter(|_| matches!(stage, Stage(Some(_)))),
             in_place: memory.is_some(),
@@ -313,8 +321,8 @@ impl MessageSet {
         matches!(self.state, State::Started { .. })
     }
 
-    /// The bytes of a send, to be written before it is started. They begin at a multiple of 64, and keep their contents.
-    /// Empty if the set is in place.
+    /// The bytes of a send, to be written before it is started, anew in each round: what they hold at its beginning is not
+    /// settled. They begin at a multiple of 64. Empty if the set is in place.
     ///
     /// # Panics
     /// There is no such send, or it has been started and the set is not finished.
@@ -326,8 +334,9 @@ impl MessageSet {
         if self.in_place {
             return &mut [];
         }
+        let at = part.place(self.stage, SENDS);
         // SAFETY: the part's staging memory, which nothing uses while its send is not started.
-        unsafe { std::slice::from_raw_parts_mut(part.memory, part.bytes) }
+        unsafe { std::slice::from_raw_parts_mut(at, part.bytes) }
     }
 
     /// The bytes that the last [`MessageSet::finish`] received; before that, zeros. Empty if the set is in place.
@@ -345,14 +354,15 @@ impl MessageSet {
         if self.in_place {
             return &[];
         }
+        let at = part.place(self.stage, RECVS);
         // SAFETY: the part's staging memory, in which nothing arrives now: the set is idle, or this receive is complete.
-        unsafe { std::slice::from_raw_parts(part.memory, part.bytes) }
+        unsafe { std::slice::from_raw_parts(at, part.bytes) }
     }
 
     /// Starts everything: [`MessageSet::start_receives`], then [`MessageSet::start_send`] for each.
     ///
-    /// Does not wait for peers, except with [`Method::Pull`] and [`Method::Push`], where libraries may wait for them to
-    /// start too.
+    /// Does not wait for peers; a library that makes puts out of messages may wait, with [`Method::Push`], until the peer is
+    /// in some call of its own.
     ///
     /// # Errors
     /// The set is not idle; what the backend reports.
@@ -371,6 +381,7 @@ impl MessageSet {
             return Err(self.misused("start_receives", "is not idle; finish it first"));
         }
         let result = self.backend().start_receives();
+        self.stage = self.backend().stage();
         self.state = State::Started { unsent: self.sends.len() };
         self.checked(result)
     }
@@ -392,8 +403,9 @@ impl MessageSet {
         self.state = State::Started { unsent: unsent - 1 };
         if let Some(InPlace(memory)) = self.packs {
             let part = &self.sends[send];
+            let staged = part.place(self.stage, SENDS);
             // SAFETY: whoever made the set vouches for the memory; the part is as long as its layouts.
-            unsafe { for_each_place(part, |layout, at| copy(memory, layout, part.memory.add(at), &packed(layout), 1)) };
+            unsafe { for_each_place(part, |layout, at| copy(memory, layout, staged.add(at), &packed(layout), 1)) };
         }
         let result = self.backend().start_send(send);
         self.checked(result)
@@ -416,15 +428,15 @@ impl MessageSet {
             let Some(recv) = self.checked(next)? else { break };
             if let Some(InPlace(memory)) = self.packs {
                 let part = &self.recvs[recv];
+                let staged = part.place(self.stage, RECVS);
                 // SAFETY: whoever made the set vouches for the memory; the part is as long as its layouts.
-                unsafe {
-                    for_each_place(part, |layout, at| copy(part.memory.add(at), &packed(layout), memory, layout, 1))
-                };
+                unsafe { for_each_place(part, |layout, at| copy(staged.add(at), &packed(layout), memory, layout, 1)) };
             }
             each(recv, self.received(recv));
         }
         let result = self.backend().complete();
         self.checked(result)?;
+        self.stage = self.backend().stage();
         self.sends.iter_mut().for_each(|part| part.started = false);
         self.state = State::Idle;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::prepared::{Leg, Order, Prepared, Stage, Staging, extent};
+use super::prepared::{Leg, Order, Prepared, Side, Stage, Staging, extent};
 use super::{Keep, Pending, SendMode, Transport};
 use crate::error::Result;
 use crate::status::{Source, TagSelector};
@@ -39,7 +39,7 @@ impl Messages {
 
 impl Prepared for Messages {
     fn stage(&self) -> Stage {
-        Stage(Some([self.outgoing.ptr(), self.incoming.ptr()]))
+        Stage(Some([&self.outgoing, &self.incoming].map(|memory| Side::single(memory.ptr()))))
     }
 
     fn start_receives(&mut self) -> Result<()> {

@@ -52,13 +52,49 @@ pub(crate) struct InPlace(pub(crate) *mut u8);
 // SAFETY: whoever makes a set in place vouches for the memory on whatever thread.
 unsafe impl Send for InPlace {}
 
-/// The memory that messages leave from and arrive in: for each direction, at the legs' offsets. `None`: it is in place.
+/// The memory that messages leave from and arrive in, for each direction. `None`: it is in place.
 #[derive(Clone, Copy)]
-pub(crate) struct Stage(pub(crate) Option<[*mut u8; 2]>);
+pub(crate) struct Stage(pub(crate) Option<[Side; 2]>);
+
+/// The memory of one direction: one place for each message, or two that are used by turns.
+#[derive(Clone, Copy)]
+pub(crate) struct Side {
+    base: *mut u8,
+    /// Which of two places, if there are two.
+    turn: Option<bool>,
+}
+
+impl Side {
+    /// Messages at their offsets.
+    pub(crate) fn single(base: *mut u8) -> Self {
+        Side { base, turn: None }
+    }
+
+    /// Messages at twice their offsets, each followed by its other place: where they are in round `round`.
+    pub(crate) fn turned(base: *mut u8, round: u64) -> Self {
+        Side { base, turn: Some(round % 2 == 1) }
+    }
+
+    /// The bytes of a memory with two places for each message, where one with one place takes `extent`.
+    pub(crate) fn double(extent: usize) -> usize {
+        2 * extent.next_multiple_of(Staging::ALIGN)
+    }
+
+    /// Where the message of `bytes` bytes at `offset` is.
+    #[inline]
+    pub(crate) fn at(self, offset: usize, bytes: usize) -> *mut u8 {
+        let place = match self.turn {
+            None => offset,
+            Some(false) => 2 * offset,
+            Some(true) => 2 * offset + bytes.next_multiple_of(Staging::ALIGN),
+        };
+        self.base.wrapping_add(place)
+    }
+}
 
 /// A set of messages, ready to be carried out again and again.
 pub(crate) trait Prepared: Send {
-    /// Where the messages are; the same as long as this lives.
+    /// Where the messages are: sends from the end of one round to that of the next, receives from start to start.
     fn stage(&self) -> Stage;
     /// Starts all receives.
     fn start_receives(&mut self) -> Result<()>;

@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("sets: a set without messages", empty),
     Case::new("sets: messages to oneself", to_oneself),
     Case::new("sets: rounds do not mix, whoever is late", rounds),
+    Case::new("sets: a start waits for no peer", started_alone).ranks(2),
     Case::new("sets: several in flight, finished in another order on each rank", several),
     Case::new("sets: their messages meet no others", apart),
     Case::new("sets: test loops until all is there", tested),
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("sets: other methods are an error at every rank", other_methods).ranks(2),
     Case::new("sets: arguments that cannot be are errors at every rank", bad_arguments),
     Case::new("sets: dropped while in flight, what was sent still arrives", dropped_in_flight),
+    Case::new("sets: one-sided, dropped before all was sent, what was sent arrives", dropped_half_started).ranks(2),
     Case::new("sets: made and dropped again and again", many_made),
     Case::new("sets: 20,000 rounds and 500 sets leave nothing behind", no_leaks),
 ];
@@ -138,6 +140,28 @@ fn rounds(c: &Communicator) -> Outcome {
             let sends = set.sends().len();
             for i in 0..sends {
                 set.start_send((i + round) % sends)?;
+            }
+            finish(c, &mut set, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn started_alone(c: &Communicator) -> Outcome {
+    for method in Method::ALL {
+        let mut set = make(c, method, all_pairs)?;
+        for round in 0..6 {
+            // Each rank starts when the one before it has, in rounds the one way and in rounds the other.
+            let (me, last) = (c.rank(), c.size() - 1);
+            let turn = if round % 2 == 0 { me } else { last - me };
+            let neighbour = |turn: usize| if round % 2 == 0 { turn } else { last - turn };
+            if turn > 0 {
+                c.recv(&mut [0u8], neighbour(turn - 1), 3)?;
+            }
+            fill(c, &mut set, round);
+            set.start()?;
+            if turn < last {
+                c.send(&[0u8], neighbour(turn + 1), 3)?;
             }
             finish(c, &mut set, round)?;
         }
@@ -330,6 +354,26 @@ fn dropped_in_flight(c: &Communicator) -> Outcome {
             drop(set);
         } else {
             finish(c, &mut set, 3)?;
+        }
+        c.barrier()?;
+        go(c, &mut make(c, method, all_pairs)?, 2)?;
+    }
+    Ok(())
+}
+
+fn dropped_half_started(c: &Communicator) -> Outcome {
+    // Rank 0 has something for itself and for the last rank, and starts only the latter.
+    let graph: Graph = |size, from, to| (from == 0 && (to == 0 || to == size - 1)).then_some(3000);
+    let last = c.size() - 1;
+    for method in [Method::Pull, Method::Push] {
+        let mut set = make(c, method, graph)?;
+        set.start_receives()?;
+        if c.rank() == 0 {
+            set.send_part(1).copy_from_slice(&content(0, last, 1, 3000));
+            set.start_send(1)?;
+            drop(set);
+        } else {
+            finish(c, &mut set, 1)?;
         }
         c.barrier()?;
         go(c, &mut make(c, method, all_pairs)?, 2)?;

@@ -1,7 +1,7 @@
 //! Message sets by MPI's own means.
 //!
 //! [`requests`]: non-blocking and persistent requests. [`neighbor`]: neighbourhood collectives on a distributed graph.
-//! [`window`]: one-sided communication. [`places`]: derived datatypes of layouts.
+//! [`one_sided`]: puts and gets, in a [`window`]. [`places`]: derived datatypes of layouts.
 //!
 //! Lengths were agreed when the set was prepared, so that no receive can be overrun, and Open MPI's receives need no guard
 //! (see `guard`). All of a set's communication is on the private communicator of its communicator, or on what is made of that.
@@ -12,6 +12,7 @@
 //! lives, with its memory, until the library is done with it. Receives are not cancelled: a peer may be sending.
 
 mod neighbor;
+mod one_sided;
 mod places;
 mod requests;
 mod window;
@@ -26,7 +27,7 @@ pub(super) use self::window::free_all;
 use super::comm::{Comm, In};
 use super::runtime::{Chore, Runtime};
 use crate::backend::Keep;
-use crate::backend::prepared::{InPlace, Leg, Order, Prepared, Stage, Staging, extent};
+use crate::backend::prepared::{InPlace, Leg, Order, Prepared, Side, Stage, Staging, extent};
 use crate::error::Result;
 use crate::message_set::Method;
 
@@ -38,7 +39,7 @@ pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared
     match order.method {
         Method::PointToPoint | Method::Persistent => requests::prepare(comm, order),
         Method::Neighbor | Method::PersistentNeighbor => neighbor::prepare(comm, order),
-        Method::Pull | Method::Push => window::prepare(comm, order),
+        Method::Pull | Method::Push => one_sided::prepare(comm, order),
     }
 }
 
@@ -90,7 +91,7 @@ impl Messages {
             legs.iter().map(slot).collect::<Result<Vec<_>, mpi_abi::Error>>().of(OPERATION)
         };
         let (sends, recvs) = (slots(&order.sends, sides[0])?, slots(&order.recvs, sides[1])?);
-        Ok(Messages { sends, recvs, stage: Stage(Some(sides)), _memory: memory, _types: types })
+        Ok(Messages { sends, recvs, stage: Stage(Some(sides.map(Side::single))), _memory: memory, _types: types })
     }
 
     /// In the caller's memory if it is asked for and MPI can say the layouts, else staged.

@@ -68,7 +68,7 @@ pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared
     // The same at every rank.
     let typed = order.memory.is_some() || order.most > comm.runtime.max_count;
     let bases = match (messages.stage, order.memory) {
-        (Stage(Some(sides)), _) => sides,
+        (Stage(Some(sides)), _) => sides.map(|side| side.at(0, 0)),
         (Stage(None), memory) => [memory.map_or(std::ptr::null_mut(), |InPlace(base)| base); 2],
     };
     let side = |slots: &[Slot], base| Arguments::new(library, slots, base, typed);

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::message_set::Method;
 use crate::status::{Source, TagSelector};
 
-struct Requests {
+pub(super) struct Requests {
     comm: Arc<Comm>,
     library: &'static Library,
     tag: c_int,
@@ -30,27 +30,39 @@ struct Requests {
 }
 
 pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared>> {
-    let library = comm.library();
-    let messages = Messages::placed(comm.runtime, &order)?;
-    let null = library.constants().request_null;
-    let mut set = Requests {
-        comm: comm.clone(),
-        library,
-        tag: order.tag as c_int,
-        persistent: order.method == Method::Persistent,
-        recvs: RequestArray::from_slice(library, &vec![null; messages.recvs.len()]),
-        sends: RequestArray::from_slice(library, &vec![null; messages.sends.len()]),
-        due: 0,
-        arrived: Vec::with_capacity(messages.recvs.len()),
-        messages,
-    };
-    if set.persistent {
-        set.init().of(OPERATION)?;
-    }
-    Ok(Box::new(set))
+    Ok(Box::new(Requests::new(comm, order)?))
 }
 
 impl Requests {
+    pub(super) fn new(comm: &Arc<Comm>, order: Order) -> Result<Self> {
+        let library = comm.library();
+        let messages = Messages::placed(comm.runtime, &order)?;
+        let null = library.constants().request_null;
+        let mut set = Requests {
+            comm: comm.clone(),
+            library,
+            tag: order.tag as c_int,
+            persistent: order.method == Method::Persistent,
+            recvs: RequestArray::from_slice(library, &vec![null; messages.recvs.len()]),
+            sends: RequestArray::from_slice(library, &vec![null; messages.sends.len()]),
+            due: 0,
+            arrived: Vec::with_capacity(messages.recvs.len()),
+            messages,
+        };
+        if set.persistent {
+            set.init().of(OPERATION)?;
+        }
+        Ok(set)
+    }
+
+    /// A receive that is there now and has not been given yet, if there is one. A turn is held.
+    pub(super) fn poll(&mut self) -> Result<Option<usize>> {
+        match self.arrived.pop() {
+            None if self.due > 0 => self.test_any(),
+            arrived => Ok(arrived),
+        }
+    }
+
     /// Makes the persistent requests.
     fn init(&mut self) -> Result<(), mpi_abi::Error> {
         let (library, tag, comm) = (self.library, self.tag, self.comm.raw);

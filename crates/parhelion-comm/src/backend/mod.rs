@@ -24,6 +24,7 @@ pub(crate) mod arena;
 pub(crate) mod block;
 pub(crate) mod generic;
 pub(crate) mod local;
+pub(crate) mod messages;
 pub(crate) mod mpi;
 pub(crate) mod prepared;
 pub(crate) mod signature;

@@ -10,11 +10,12 @@ use std::time::Instant;
 use mpi_abi::Status as RawStatus;
 
 use super::comm::Comm;
-use super::exchange::swap_words;
-use super::job::{self, Fault};
-use super::lane::Lane;
+use super::job;
+use super::lane::MpiLane;
 use crate::backend::arena::{Arena, IDENTITY_WORDS, Identity, Loan, PeerArena, borrow};
 use crate::backend::block::Reach;
+use crate::backend::messages::Fault;
+use crate::backend::messages::exchange::swap_words;
 use crate::backend::words::{Awaited, Posts, Sentry, Words};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 const NOTHING: [u64; IDENTITY_WORDS] = [u64::MAX; IDENTITY_WORDS];
 
 fn swap(comm: &Arc<Comm>, operation: &'static str, peers: &[usize], mine: Vec<Vec<u64>>) -> Result<Vec<Vec<u64>>> {
-    let lane = Lane::among_peers(comm, operation);
+    let lane = MpiLane::among_peers(comm, operation);
     let peers = peers.to_vec();
     let job = Box::pin(async move { swap_words(&lane, &peers, &mine).await.map_err(Fault::from) });
     job::block_on(job, comm, operation, drop)

@@ -7,7 +7,6 @@
 //! Memory: a request whose buffer the job owns (`keep`) may be dropped, and goes on as an orphan. One on borrowed memory
 //! is waited for when it is dropped; jobs on memory that may end early are therefore not dropped but left as chores.
 
-use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,38 +15,15 @@ use std::time::Duration;
 
 use mpi_abi::Status as RawStatus;
 
-use super::comm::Comm;
+use super::comm::{Comm, In};
+use super::count::message_bytes;
 use super::request::{Orphan, Raw};
 use super::runtime::{Backoff, Chore};
+use crate::backend::messages::{Fault, Outcome};
 use crate::backend::{Keep, NO_STATUS, Pending};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::status::Status;
 
-/// Why a job ended.
-pub(super) enum Fault {
-    Error(Error),
-    /// An operator of this rank panicked. The other ranks have been told, and the panic goes on here.
-    Panic(Box<dyn Any + Send>),
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Fault::Error(error)
-    }
-}
-
-impl Fault {
-    /// The error, or the panic again.
-    fn surface(self) -> Error {
-        match self {
-            Fault::Error(error) => error,
-            Fault::Panic(payload) => std::panic::resume_unwind(payload),
-        }
-    }
-}
-
-/// What a job amounts to.
-pub(super) type Outcome<T = ()> = Result<T, Fault>;
 /// A job.
 pub(super) type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
@@ -222,29 +198,32 @@ impl Pending for Started {
     }
 }
 
-/// One request of a job. Awaiting it gives its status.
+/// One request of a job. Awaiting it gives the length of what it receives.
 pub(super) struct InFlight {
     raw: Raw,
+    operation: &'static str,
     keep: Vec<Keep>,
 }
 
 impl InFlight {
     /// A started request; `keep` owns its buffer, or is empty for one on borrowed memory.
-    pub(super) fn new(raw: Raw, keep: Vec<Keep>) -> Self {
-        InFlight { raw, keep }
+    pub(super) fn new(raw: Raw, operation: &'static str, keep: Vec<Keep>) -> Self {
+        InFlight { raw, operation, keep }
     }
 }
 
 impl Future for InFlight {
-    type Output = Result<RawStatus, mpi_abi::Error>;
+    type Output = Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let mut status = RawStatus::default();
-        match self.raw.test(&mut status) {
-            Ok(false) => Poll::Pending,
-            Ok(true) => Poll::Ready(Ok(status)),
-            Err(e) => Poll::Ready(Err(e)),
-        }
+        let length = match self.raw.test(&mut status) {
+            Ok(false) => return Poll::Pending,
+            Ok(true) if self.raw.is_receive => message_bytes(self.raw.comm.library(), &status),
+            Ok(true) => Ok(0),
+            Err(e) => Err(e),
+        };
+        Poll::Ready(length.of(self.operation))
     }
 }
 
@@ -264,14 +243,4 @@ impl Drop for InFlight {
         let raw = Raw { comm: self.raw.comm.clone(), request, is_receive: self.raw.is_receive };
         Orphan { raw, cancel: true, keep: std::mem::take(&mut self.keep) }.part_with();
     }
-}
-
-/// Awaits all, however the first ones end: the first error.
-pub(super) async fn all(flights: Vec<InFlight>) -> Result<(), mpi_abi::Error> {
-    let mut result = Ok(());
-    for flight in flights {
-        let ended = flight.await;
-        result = result.and(ended.map(|_| ()));
-    }
-    result
 }

@@ -21,15 +21,12 @@
 //! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
 //! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
 //! [`guard`], [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
-//! on a [`lane`]: [`check`], [`exchange`], [`combine`]. [`set`]: message sets. [`attach`]: memory of peers on this node, and signals in it.
+//! on a [`lane`] (see [`messages`](super::messages)). [`set`]: message sets. [`attach`]: memory of peers on this node, and signals in it.
 
 mod attach;
-mod check;
 mod collective;
-mod combine;
 mod comm;
 mod count;
-mod exchange;
 mod failure;
 mod guard;
 mod info;

@@ -9,10 +9,10 @@ use std::ffi::{c_int, c_void};
 
 use mpi_abi::{Aint, Count, Request};
 
-use super::collective::Call;
 use super::comm::Comm;
-use super::lane::Scratch;
 use super::operator::predefined;
+use crate::backend::messages::Call;
+use crate::backend::messages::place::Scratch;
 use crate::backend::{CollectiveKind as Kind, Counts, Keep};
 
 /// Whether every rank can and will do this call by the library's function.

@@ -9,8 +9,8 @@ use mpi_abi::{Request, Status as RawStatus};
 
 use super::comm::Comm;
 use super::failure;
-use super::lane::Scratch;
 use super::runtime::{Backoff, Chore};
+use crate::backend::messages::place::Scratch;
 use crate::backend::{Keep, NO_STATUS, Pending};
 use crate::error::Result;
 use crate::status::{Source, Status, TagSelector};

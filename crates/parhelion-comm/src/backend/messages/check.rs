@@ -1,8 +1,8 @@
 //! The argument check before a collective: every rank learns what all have called, and all come to one verdict.
 
-use super::collective::Call;
 use super::exchange;
-use super::lane::{Lane, Place, Scratch};
+use super::place::{Place, Scratch};
+use super::{Call, Lane};
 use crate::backend::CollectiveKind as Kind;
 use crate::backend::Counts;
 use crate::backend::signature::{Pair, Signature, compare, compare_counts};
@@ -15,7 +15,7 @@ const WORDS: usize = Signature::WORDS + 1;
 ///
 /// # Errors
 /// [`ErrorKind::Mismatch`], at every rank with the same text.
-pub(super) async fn check(lane: &Lane, call: &Call, nonblocking: bool) -> Result<()> {
+pub(crate) async fn check<L: Lane>(lane: &L, call: &Call, nonblocking: bool) -> Result<()> {
     let mut words = call.signature().to_words().to_vec();
     words.push(u64::from(nonblocking));
     let all = exchange::all_gather_words(lane, &words).await?;
@@ -26,7 +26,7 @@ pub(super) async fn check(lane: &Lane, call: &Call, nonblocking: bool) -> Result
         signatures.push(Signature::from_words(signature.try_into().expect("split there")));
         waits.push(flag[0]);
     }
-    let mismatch = |text| Err(Error::new(lane.operation, ErrorKind::Mismatch(text)));
+    let mismatch = |text| Err(Error::new(lane.operation(), ErrorKind::Mismatch(text)));
     if let Some(text) = compare(&signatures) {
         return mismatch(text);
     }
@@ -35,7 +35,7 @@ pub(super) async fn check(lane: &Lane, call: &Call, nonblocking: bool) -> Result
         return mismatch(format!(
             "rank 0 called the {} {}, rank {other} the {} one",
             form(waits[0]),
-            lane.operation,
+            lane.operation(),
             form(waits[other])
         ));
     }
@@ -49,7 +49,7 @@ pub(super) async fn check(lane: &Lane, call: &Call, nonblocking: bool) -> Result
 }
 
 /// The pairs of a "v" form; where there are too many for all ranks to see, the ones that do not fit.
-async fn pairs(lane: &Lane, call: &Call, signatures: &[Signature]) -> Result<Vec<Pair>> {
+async fn pairs<L: Lane>(lane: &L, call: &Call, signatures: &[Signature]) -> Result<Vec<Pair>> {
     let (rank, size) = (lane.rank(), lane.size());
     Ok(match call.kind {
         Kind::Gather | Kind::Scatter => {
@@ -93,7 +93,7 @@ async fn pairs(lane: &Lane, call: &Call, signatures: &[Signature]) -> Result<Vec
 }
 
 /// The root's counts, at every rank.
-async fn shared_from_root(lane: &Lane, counts: Counts<'static>, root: usize) -> Result<Vec<u64>> {
+async fn shared_from_root<L: Lane>(lane: &L, counts: Counts<'static>, root: usize) -> Result<Vec<u64>> {
     let words: Vec<u64> = match counts {
         Counts::Each(counts) => counts.iter().map(|&n| n as u64).collect(),
         Counts::Same(count) => vec![count as u64; lane.size()],
@@ -104,7 +104,7 @@ async fn shared_from_root(lane: &Lane, counts: Counts<'static>, root: usize) -> 
 }
 
 /// Word `r` goes to rank `r`; the words that came, by sender.
-async fn all_to_all(lane: &Lane, words: &[usize]) -> Result<Vec<u64>> {
+async fn all_to_all<L: Lane>(lane: &L, words: &[usize]) -> Result<Vec<u64>> {
     let size = lane.size();
     let words: Vec<u64> = words.iter().map(|&n| n as u64).collect();
     let (outgoing, incoming) = (Scratch::of_words(&words), Scratch::new(size * 8, 8));

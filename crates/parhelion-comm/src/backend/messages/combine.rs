@@ -11,11 +11,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::collective::Call;
-use super::comm::In;
 use super::exchange;
-use super::job::{Fault, Outcome, all};
-use super::lane::{Lane, Place, Scratch};
+use super::place::{Place, Scratch};
+use super::{Call, Fault, Lane, Outcome, all};
 use crate::backend::{CollectiveKind as Kind, Counts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Kernel;
@@ -30,8 +28,8 @@ enum Part {
 /// The bytes by which a poisoned part is longer than data: a rank.
 const MARK: usize = 8;
 
-struct Combine<'a> {
-    lane: &'a Lane,
+struct Combine<'a, L> {
+    lane: &'a L,
     kernel: Kernel<'static>,
     /// Elements in the vector.
     count: usize,
@@ -42,16 +40,16 @@ struct Combine<'a> {
 }
 
 /// The inputs of one reduction that are collected at once in [`flat`].
-pub(super) const FLAT_BYTES: usize = 64 << 20;
+pub(crate) const FLAT_BYTES: usize = 64 << 20;
 
 /// Whether [`flat`] is for this call, as every rank can tell.
-pub(super) fn is_flat(lane: &Lane, call: &Call) -> bool {
+pub(crate) fn is_flat<L: Lane>(lane: &L, call: &Call) -> bool {
     let bytes = input_count(lane, call).saturating_mul(call.element.size);
     bytes.saturating_mul(lane.size()) <= FLAT_BYTES
 }
 
 /// Elements of this rank's input.
-fn input_count(lane: &Lane, call: &Call) -> usize {
+fn input_count<L: Lane>(lane: &L, call: &Call) -> usize {
     let counts = if call.send.is_null() { call.recv_counts } else { call.send_counts };
     match (call.kind, counts) {
         (Kind::ReduceScatter, Counts::Same(block)) => block * lane.size(),
@@ -62,7 +60,7 @@ fn input_count(lane: &Lane, call: &Call) -> usize {
 
 /// Carries out the reduction `call` in one step: every rank gets all inputs that its result needs, and combines them
 /// itself, in the same order as all others. Its parts are valid until the job is done.
-pub(super) async fn flat(lane: &Lane, call: &Call) -> Outcome {
+pub(crate) async fn flat<L: Lane>(lane: &L, call: &Call) -> Outcome {
     let kernel = call.kernel.expect("a reduction has an operator");
     let (rank, size) = (lane.rank(), lane.size());
     let width = kernel.element.size;
@@ -121,7 +119,7 @@ pub(super) async fn flat(lane: &Lane, call: &Call) -> Outcome {
 
 /// Carries out the reduction `call` in ⌈log₂ P⌉ steps, or a step per rank for a scan. Its parts are valid until the job is
 /// done or dropped, and are touched only at its beginning and its end.
-pub(super) async fn in_steps(lane: &Lane, call: &Call) -> Outcome {
+pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
     let kernel = call.kernel.expect("a reduction has an operator");
     let (rank, size) = (lane.rank(), lane.size());
     let input = if call.send.is_null() { call.recv.cast_const() } else { call.send };
@@ -145,7 +143,7 @@ pub(super) async fn in_steps(lane: &Lane, call: &Call) -> Outcome {
             }
             if call.root != 0 && rank == 0 {
                 let part = whole.take().expect("rank 0 has the whole");
-                combine.send(part, call.root)?.await.of(lane.operation)?;
+                combine.send(part, call.root)?.await?;
             } else if call.root != 0 && rank == call.root {
                 whole = Some(combine.recv(0).await?);
             }
@@ -210,7 +208,7 @@ pub(super) async fn in_steps(lane: &Lane, call: &Call) -> Outcome {
                         let (start, len) = block(r);
                         sends.push(combine.send_piece(&whole, start, len, r)?);
                     }
-                    all(sends).await.of(lane.operation)?;
+                    all(sends).await?;
                     return combine.conclude(whole.deliver(&result, start));
                 }
                 None => combine.recv_piece(len, 0).await?,
@@ -235,7 +233,7 @@ impl Part {
     }
 }
 
-impl Combine<'_> {
+impl<L: Lane> Combine<'_, L> {
     /// # Safety
     /// `from` is readable for the vector's bytes.
     unsafe fn copy(&self, from: *const u8) -> Part {
@@ -287,7 +285,7 @@ impl Combine<'_> {
         let (mut acc, mut reach) = (mine, 1);
         while reach < size {
             if rank & reach != 0 {
-                self.send(acc, rank - reach)?.await.of(self.lane.operation)?;
+                self.send(acc, rank - reach)?.await?;
                 return Ok(None);
             }
             if rank + reach < size {
@@ -317,7 +315,7 @@ impl Combine<'_> {
                 sends.push(self.send(part.clone(), rank + bit)?);
             }
         }
-        all(sends).await.of(self.lane.operation)?;
+        all(sends).await?;
         Ok(part)
     }
 
@@ -325,16 +323,16 @@ impl Combine<'_> {
     async fn pass_on(&self, part: Part) -> Result<()> {
         let next = self.lane.rank() + 1;
         if next < self.lane.size() {
-            self.send(part, next)?.await.of(self.lane.operation)?;
+            self.send(part, next)?.await?;
         }
         Ok(())
     }
 
-    fn send(&self, part: Part, dest: usize) -> Result<super::job::InFlight> {
+    fn send(&self, part: Part, dest: usize) -> Result<L::Flight> {
         self.send_piece(&part, 0, self.bytes, dest)
     }
 
-    fn send_piece(&self, part: &Part, start: usize, len: usize, dest: usize) -> Result<super::job::InFlight> {
+    fn send_piece(&self, part: &Part, start: usize, len: usize, dest: usize) -> Result<L::Flight> {
         match part {
             Part::Data(data) => self.lane.send(&Place::owned(data, start + len).part(start, len), dest),
             Part::Poison(rank) => {
@@ -352,7 +350,7 @@ impl Combine<'_> {
 
     async fn recv_piece(&self, len: usize, source: usize) -> Result<Part> {
         let data = Scratch::new(len + MARK, self.kernel.element.align);
-        let got = self.lane.length(self.lane.recv(&Place::owned(&data, len + MARK), source)?).await?;
+        let got = self.lane.recv(&Place::owned(&data, len + MARK), source)?.await?;
         if got == len {
             return Ok(Part::Data(data));
         }
@@ -369,7 +367,7 @@ impl Combine<'_> {
             (Some(payload), _) => Err(Fault::Panic(payload)),
             (None, Some(rank)) => {
                 let kind = ErrorKind::PeerLost { rank, how: "panicked in the operator" };
-                Err(Fault::Error(Error::new(self.lane.operation, kind)))
+                Err(Fault::Error(Error::new(self.lane.operation(), kind)))
             }
             (None, None) => Ok(()),
         }

@@ -1,12 +1,11 @@
 //! Collectives that move data, as messages of a lane. What `native` cannot do, or not safely, goes this way.
 
-use super::comm::In;
-use super::job::all;
-use super::lane::{Lane, Place, Scratch};
+use super::place::{Place, Scratch};
+use super::{Lane, all};
 use crate::error::Result;
 
 /// Returns when every rank is here: dissemination, in ⌈log₂ P⌉ rounds (Hensgen et al. 1988).
-pub(super) async fn barrier(lane: &Lane) -> Result<()> {
+pub(crate) async fn barrier<L: Lane>(lane: &L) -> Result<()> {
     let (rank, size) = (lane.rank(), lane.size());
     let nothing = Scratch::new(0, 1);
     let nothing = Place::owned(&nothing, 0);
@@ -14,14 +13,14 @@ pub(super) async fn barrier(lane: &Lane) -> Result<()> {
     while distance < size {
         let from = lane.recv(&nothing, (rank + size - distance) % size)?;
         let to = lane.send(&nothing, (rank + distance) % size)?;
-        all(vec![from, to]).await.of(lane.operation)?;
+        all(vec![from, to]).await?;
         distance *= 2;
     }
     Ok(())
 }
 
 /// Copies `data` of `root` to all, along a binomial tree.
-pub(super) async fn broadcast(lane: &Lane, data: &Place, root: usize) -> Result<()> {
+pub(crate) async fn broadcast<L: Lane>(lane: &L, data: &Place, root: usize) -> Result<()> {
     let size = lane.size();
     let place = (lane.rank() + size - root) % size;
     let rank_at = |place: usize| (place + root) % size;
@@ -31,7 +30,7 @@ pub(super) async fn broadcast(lane: &Lane, data: &Place, root: usize) -> Result<
     }
     if place != 0 {
         let parent = rank_at(place - bit);
-        let got = lane.length(lane.recv(data, parent)?).await?;
+        let got = lane.recv(data, parent)?.await?;
         if got != data.len {
             return Err(lane.unexpected(parent, data.len, got));
         }
@@ -43,12 +42,12 @@ pub(super) async fn broadcast(lane: &Lane, data: &Place, root: usize) -> Result<
             sends.push(lane.send(data, rank_at(place + bit))?);
         }
     }
-    all(sends).await.of(lane.operation)
+    all(sends).await
 }
 
 /// Sends `outgoing[r]` to each rank `r` and receives `incoming[r]` from it, all at once. Nothing moves where a place is
 /// `None` or empty; what this rank sends to itself is copied.
-pub(super) async fn swap(lane: &Lane, outgoing: &[Option<Place>], incoming: &[Option<Place>]) -> Result<()> {
+pub(crate) async fn swap<L: Lane>(lane: &L, outgoing: &[Option<Place>], incoming: &[Option<Place>]) -> Result<()> {
     let (rank, size) = (lane.rank(), lane.size());
     let full = |place: &Option<Place>| place.clone().filter(|place| place.len > 0);
     if let (Some(out), Some(into)) = (full(&outgoing[rank]), full(&incoming[rank])) {
@@ -71,18 +70,18 @@ pub(super) async fn swap(lane: &Lane, outgoing: &[Option<Place>], incoming: &[Op
     }
     let mut result = Ok(());
     for (source, expected, flight) in receives {
-        let ended = match lane.length(flight).await {
+        let ended = match flight.await {
             Ok(got) if got == expected => Ok(()),
             Ok(got) => Err(lane.unexpected(source, expected, got)),
             Err(e) => Err(e),
         };
         result = result.and(ended);
     }
-    result.and(all(flights).await.of(lane.operation))
+    result.and(all(flights).await)
 }
 
 /// Gives every rank the words of all, which have one length, in rank order: ⌈log₂ P⌉ rounds (Bruck et al. 1997).
-pub(super) async fn all_gather_words(lane: &Lane, mine: &[u64]) -> Result<Vec<u64>> {
+pub(crate) async fn all_gather_words<L: Lane>(lane: &L, mine: &[u64]) -> Result<Vec<u64>> {
     let (rank, size, width) = (lane.rank(), lane.size(), mine.len());
     // Word block i is that of rank (rank + i) % size.
     let mut known = mine.to_vec();
@@ -93,7 +92,7 @@ pub(super) async fn all_gather_words(lane: &Lane, mine: &[u64]) -> Result<Vec<u6
         let (outgoing, incoming) = (Scratch::of_words(&known[..count * width]), Scratch::new(bytes, 8));
         let from = lane.recv(&Place::owned(&incoming, bytes), (rank + ranks) % size)?;
         let to = lane.send(&Place::owned(&outgoing, bytes), (rank + size - ranks) % size)?;
-        all(vec![from, to]).await.of(lane.operation)?;
+        all(vec![from, to]).await?;
         known.extend(incoming.words(count * width));
         ranks += count;
     }
@@ -102,7 +101,7 @@ pub(super) async fn all_gather_words(lane: &Lane, mine: &[u64]) -> Result<Vec<u6
 }
 
 /// Sends each of `peers` its words of `mine` and gives those that it sends, all of `mine`'s one length.
-pub(super) async fn swap_words(lane: &Lane, peers: &[usize], mine: &[Vec<u64>]) -> Result<Vec<Vec<u64>>> {
+pub(crate) async fn swap_words<L: Lane>(lane: &L, peers: &[usize], mine: &[Vec<u64>]) -> Result<Vec<Vec<u64>>> {
     let width = mine.first().map_or(0, Vec::len);
     let mut receives = Vec::with_capacity(peers.len());
     for &peer in peers {
@@ -115,12 +114,12 @@ pub(super) async fn swap_words(lane: &Lane, peers: &[usize], mine: &[Vec<u64>]) 
     }
     let mut theirs = Vec::with_capacity(peers.len());
     for (peer, flight, into) in receives {
-        let got = lane.length(flight).await.map_err(|e| e.with_peer(peer))?;
+        let got = flight.await.map_err(|e| e.with_peer(peer))?;
         if got != width * 8 {
             return Err(lane.unexpected(peer, width * 8, got));
         }
         theirs.push(into.words(width));
     }
-    all(sends).await.of(lane.operation)?;
+    all(sends).await?;
     Ok(theirs)
 }

@@ -80,8 +80,10 @@ fn check_ranks(ranks: usize, kind: BackendKind, launcher: &mpi_abi::Launcher) ->
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Exit code: 0 converged, 1 not converged, 2 an error (one line on stderr says which).\n\
-                        In JSON, seconds are the slowest rank's, and error_max is the largest distance from 1, null \
-                        with --rhs.")]
+                        Without --rhs the first column's solution is all ones, those of the others are known numbers.\n\
+                        In JSON, seconds are the slowest rank's, and error_max is the largest distance from the \
+                        solution, null with --rhs; of several columns the numbers are the worst, and each column's \
+                        are in a list.")]
 pub(crate) struct SolveArgs {
     /// Matrix in Matrix Market form (coordinate; real, integer, pattern; general, symmetric, skew-symmetric)
     #[arg(value_name = "MATRIX.mtx", required_unless_present = "pde", conflicts_with = "pde")]
@@ -106,10 +108,21 @@ pub(crate) struct SolveArgs {
     /// Which rank owns which row: one part number a line, from 0, instead of balanced blocks
     #[arg(long, value_name = "FILE")]
     pub(crate) partition: Option<PathBuf>,
-    /// Right-hand side: one number a line, or a Matrix Market array [default: A times ones]
+    /// Right-hand side: one number a line, or a Matrix Market array [default: A times ones]; of several columns, as many
+    /// numbers a line, or an array of as many columns
     #[arg(long, value_name = "FILE")]
     pub(crate) rhs: Option<PathBuf>,
-    /// Write x, one number a line
+    /// Solve for so many right-hand sides at once, each with an iteration of its own
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = columns)]
+    pub(crate) columns: usize,
+    /// How halos are exchanged: p2p, persistent, neighbor, persistent-neighbor, rma-pull, rma-push, shared or auto, with
+    /// +datatype for derived datatypes instead of packing [default: PARHELION_SCHEME, else shared]
+    #[arg(long, value_name = "SCHEME", value_parser = str::parse::<Settings>)]
+    pub(crate) scheme: Option<Settings>,
+    /// Whether rows that need no halo are multiplied while it is on its way
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub(crate) overlap: Switch,
+    /// Write x, one row a line
     #[arg(long, value_name = "FILE")]
     pub(crate) solution: Option<PathBuf>,
     /// Draw the residuals, and who sends how much to whom
@@ -305,6 +318,13 @@ pub(crate) enum GridPartition {
     Random,
 }
 
+fn columns(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=1024) => Ok(n),
+        _ => Err("give a number from 1 to 1024".into()),
+    }
+}
+
 fn length(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=100_000) => Ok(n),
@@ -379,6 +399,10 @@ mod tests {
             "solve a.mtx -n 0",
             "solve a.mtx --tolerance nan",
             "solve a.mtx --backend smoke",
+            "solve a.mtx --columns 0",
+            "solve a.mtx --columns 1025",
+            "solve a.mtx --scheme pigeon",
+            "solve a.mtx --overlap maybe",
             "bench waltz",
         ] {
             assert!(parse(&format!("parhelion {line}")).is_err(), "{line}");

@@ -107,6 +107,16 @@ fn a_right_hand_side_that_does_not_fit_is_refused() {
     fails(&[&grid, "--rhs", &nan], &[&format!("{nan}:72: "), "finite"]);
     let wide = scratch.file("wide.mtx", "%%MatrixMarket matrix array real general\n2 2\n1\n1\n1\n1\n");
     fails(&[&grid, "--rhs", &wide], &[&format!("{wide}:2: "), "one column"]);
+    let of_two = |file: &str, words: &[&str]| fails(&[&grid, "--columns", "2", "--rhs", file], words);
+    of_two(&short, &[&format!("{short}:1: "), "1 number, where", "--columns asks for 2"]);
+    let ragged = scratch.file("ragged", format!("{}1\n", "1 2\n".repeat(71)));
+    of_two(&ragged, &[&format!("{ragged}:72: "), "1 number, where"]);
+    let few = scratch.file("few", "1 2\n".repeat(71));
+    of_two(&few, &[&few, "142 values", "72 rows"]);
+    let many = scratch.file("many", "1 2\n".repeat(73));
+    of_two(&many, &[&format!("{many}:73: "), "more values than the 72 rows"]);
+    let array = scratch.file("three.mtx", "%%MatrixMarket matrix array real general\n72 3\n1\n");
+    of_two(&array, &[&format!("{array}:2: "), "3 columns", "--columns asks for 2"]);
 }
 
 #[test]
@@ -136,6 +146,10 @@ fn words_that_mean_nothing_are_refused_with_code_2() {
         &["solve", &grid, "-n", "0"],
         &["solve", &grid, "--tolerance", "2"],
         &["solve", &grid, "--solver", "magic"],
+        &["solve", &grid, "--scheme", "pigeon"],
+        &["solve", &grid, "--overlap", "maybe"],
+        &["solve", &grid, "--columns", "0"],
+        &["solve", &grid, "--columns", "1025"],
         &["solve", &grid, "--backend", "pigeon"],
         &["bench", "waltz"],
         &["dance"],

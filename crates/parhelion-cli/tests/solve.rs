@@ -132,6 +132,108 @@ fn the_order_does_not_change_the_answer_and_rcm_sends_less() {
 }
 
 #[test]
+fn schemes_and_overlap_change_nothing_but_the_time() {
+    let scratch = Scratch::new("schemes");
+    let x = scratch.path("x");
+    let grid = data("grid.mtx");
+    for ranks in ["1", "3", "7"] {
+        let common = [grid.as_str(), "-n", ranks, "--solution", &x, "--columns", "2"];
+        let default = solve(&common);
+        assert!(default["scheme"].is_null(), "{default}");
+        let text = std::fs::read_to_string(&x).unwrap();
+        for scheme in [
+            "p2p",
+            "p2p+datatype",
+            "persistent",
+            "neighbor",
+            "persistent-neighbor",
+            "rma-pull",
+            "rma-push",
+            "shared",
+            "auto",
+        ] {
+            for overlap in ["on", "off"] {
+                let value = solve(&[&common[..], &["--scheme", scheme, "--overlap", overlap]].concat());
+                assert_eq!(value["iterations"], default["iterations"], "{ranks} ranks, {scheme}, overlap {overlap}");
+                assert!(value["scheme"].as_str().unwrap().starts_with(scheme), "{value}");
+                let same = std::fs::read_to_string(&x).unwrap() == text;
+                assert!(same, "{ranks} ranks, {scheme}, overlap {overlap}: another solution");
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_are_solved_at_once_and_each_as_if_alone() {
+    let scratch = Scratch::new("columns");
+    let x = scratch.path("x");
+    let convection = data("convection.mtx");
+    for (matrix, rows, solver) in [(data("grid.mtx"), 72, "cg"), (convection, 60, "bicgstab")] {
+        for extra in [&["-n", "1"][..], &["-n", "4"], &["-n", "7", "--order", "rcm"]] {
+            let common = [&[matrix.as_str(), "--solver", solver], extra].concat();
+            let alone = solve(&common);
+            let value = solve(&[&common[..], &["--columns", "3", "--solution", &x]].concat());
+            let columns = value["columns"].as_array().unwrap();
+            assert_eq!(columns.len(), 3);
+            assert_eq!(columns[0]["iterations"], alone["iterations"], "{common:?}");
+            let most = columns.iter().map(|column| column["iterations"].as_u64().unwrap()).max();
+            assert_eq!(value["iterations"].as_u64(), most);
+            for column in columns {
+                assert_eq!(column["converged"], true, "{common:?}: {value}");
+                assert!(column["error_max"].as_f64().unwrap() < 1e-5, "{common:?}: {value}");
+            }
+            let bytes = |value: &serde_json::Value| value["halo_bytes_per_exchange"].as_u64().unwrap();
+            assert_eq!(bytes(&value), 3 * bytes(&alone), "{common:?}");
+            let text = std::fs::read_to_string(&x).unwrap();
+            assert_eq!(text.lines().count(), rows, "{common:?}");
+            for line in text.lines() {
+                let numbers: Vec<f64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+                assert_eq!(numbers.len(), 3, "{line}");
+                // Ones, and then multiples of an eighth that are not all alike.
+                assert!((numbers[0] - 1.0).abs() < 1e-5, "{line}");
+                assert!(numbers.iter().all(|x| (8.0 * x - (8.0 * x).round()).abs() < 1e-4), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn right_hand_sides_of_several_columns_are_solved_as_each_would_be() {
+    let scratch = Scratch::new("two-sides");
+    let grid = data("grid.mtx");
+    let b = |row: usize, column: usize| if column == 0 { row as f64 + 1.0 } else { ((row * 37) % 11) as f64 - 3.0 };
+    let plain: String = (0..72).map(|row| format!("{} {}\n", b(row, 0), b(row, 1))).collect();
+    let array = (0..144).fold("%%MatrixMarket matrix array real general\n72 2\n".to_owned(), |text, at| {
+        format!("{text}{}\n", b(at % 72, at / 72))
+    });
+    let read = |path: &str| -> Vec<Vec<f64>> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| line.split(' ').map(|word| word.parse().unwrap()).collect()).collect()
+    };
+    let x = scratch.path("x");
+    let alone: Vec<Vec<Vec<f64>>> = (0..2)
+        .map(|column| {
+            let rhs = scratch.file("b", (0..72).map(|row| format!("{}\n", b(row, column))).collect::<String>());
+            solve(&[&grid, "-n", "1", "--rhs", &rhs, "--solution", &x, "--tolerance", "1e-12"]);
+            read(&x)
+        })
+        .collect();
+    for rhs in [scratch.file("b2.txt", plain), scratch.file("b2.mtx", array)] {
+        for extra in [&["-n", "1"][..], &["-n", "3"], &["-n", "4", "--order", "rcm"]] {
+            let common = [grid.as_str(), "--rhs", &rhs, "--solution", &x, "--tolerance", "1e-12", "--columns", "2"];
+            let value = solve(&[&common[..], extra].concat());
+            assert!(value["error_max"].is_null() && value["columns"][1]["error_max"].is_null());
+            let rows = read(&x);
+            assert_eq!(rows.len(), 72);
+            for (row, values) in rows.iter().enumerate() {
+                let near = (0..2).all(|column| (values[column] - alone[column][row][0]).abs() < 1e-9);
+                assert!(near && values.len() == 2, "{rhs}, {extra:?}, row {row}: {values:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_plot_is_a_picture() {
     let scratch = Scratch::new("plot");
     for ranks in ["1", "5"] {
@@ -180,8 +282,13 @@ fn the_summary_names_what_a_reader_looks_for() {
         "halo",
         "reduce",
         "compute",
+        "by shared, overlapped",
     ] {
         assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
+    }
+    let several = parhelion(&["solve", &data("grid.mtx"), "-n", "3", "--columns", "3", "--overlap", "off"]);
+    for word in ["for 3 right-hand sides at once", "column  iterations", "error against truth", "by shared\n"] {
+        assert!(several.stdout.contains(word), "{word}: {}", several.stdout);
     }
 }
 

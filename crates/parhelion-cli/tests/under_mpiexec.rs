@@ -80,6 +80,27 @@ fn a_solve_joins_the_launchers_world_and_takes_the_same_iterations() {
 }
 
 #[test]
+fn several_columns_take_the_same_iterations_by_every_scheme() {
+    let grid = data("grid.mtx");
+    let common = ["solve", &grid, "--json", "--columns", "3"];
+    let alone = object("threads", &command::parhelion(&[&common[..], &["-n", "1"]].concat()));
+    let iterations = |value: &serde_json::Value| -> Vec<u64> {
+        let columns = value["columns"].as_array().unwrap().iter();
+        columns.map(|column| column["iterations"].as_u64().unwrap()).collect()
+    };
+    each_library(|name, run| {
+        for scheme in ["p2p", "persistent", "neighbor", "persistent-neighbor", "rma-pull", "rma-push", "shared", "auto"]
+        {
+            for overlap in ["on", "off"] {
+                let value = object(name, &run(3, &[&common[..], &["--scheme", scheme, "--overlap", overlap]].concat()));
+                assert_eq!(iterations(&value), iterations(&alone), "{name} {scheme}, overlap {overlap}");
+                assert_eq!(value["converged"], true, "{name} {scheme}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_rank_0_alone_sees_ends_every_rank_with_one_line_and_code_2() {
     let grid = data("grid.mtx");
     each_library(|name, run| {

@@ -126,8 +126,8 @@ pub(crate) fn has_banner(start: &[u8]) -> bool {
     start.len() >= WORD.len() && start[..WORD.len()].eq_ignore_ascii_case(WORD)
 }
 
-/// Reads a dense vector: `matrix array`, real or integer, general, with one column.
-pub(crate) fn read_vector(reader: impl BufRead) -> Result<Vec<f64>, TextError> {
+/// Reads dense vectors: `matrix array`, real or integer, general, with so many columns; one column behind the other.
+pub(crate) fn read_vectors(reader: impl BufRead, columns: usize) -> Result<Vec<f64>, TextError> {
     let mut lines = Lines::new(reader, b"%");
     let Some(line) = lines.next()? else {
         return Err(TextError::Wrong { line: 1, reason: "the file is empty".into() });
@@ -140,31 +140,36 @@ pub(crate) fn read_vector(reader: impl BufRead) -> Result<Vec<f64>, TextError> {
     if !matches!(field.as_str(), "real" | "integer" | "double") || symmetry != "general" {
         return Err(line.wrong("a vector must be real or integer, and general"));
     }
-    let rows = match lines.next_with_content()? {
-        Some(line) => vector_length(line)?,
+    let announced = match lines.next_with_content()? {
+        Some(line) => vector_lengths(line, columns)?,
         None => return Err(ended(&lines, "before the line with rows and columns")),
     };
-    let mut values = Vec::with_capacity(rows.min(1 << 20) as usize);
-    for read in 0..rows {
+    let mut values = Vec::with_capacity(announced.min(1 << 20) as usize);
+    for read in 0..announced {
         match lines.next_with_content()? {
             Some(line) => values.push(line.only_number("value")?),
-            None => return Err(ended(&lines, &format!("after {read} of {rows} values"))),
+            None => return Err(ended(&lines, &format!("after {read} of {announced} values"))),
         }
     }
     match lines.next_with_content()? {
-        Some(line) => Err(line.wrong(format!("more than the {rows} values announced"))),
+        Some(line) => Err(line.wrong(format!("more than the {announced} values announced"))),
         None => Ok(values),
     }
 }
 
-fn vector_length(line: Line<'_>) -> Result<u64, TextError> {
+/// The number of values of so many columns.
+fn vector_lengths(line: Line<'_>, expected: usize) -> Result<u64, TextError> {
     let mut words = line.words();
     let (Some(rows), Some(columns), None) = (words.next(), words.next(), words.next()) else {
         return Err(line.wrong("expected rows and columns, two numbers"));
     };
     match count(line, columns, "columns")? {
-        1 => count(line, rows, "rows"),
-        columns => Err(line.wrong(format!("a vector has one column, not {columns}"))),
+        columns if columns == expected as u64 => match count(line, rows, "rows")?.checked_mul(columns) {
+            Some(values) => Ok(values),
+            None => Err(line.wrong("more values than can be counted")),
+        },
+        columns if expected == 1 => Err(line.wrong(format!("a vector has one column, not {columns}"))),
+        columns => Err(line.wrong(format!("{columns} columns, where --columns asks for {expected}"))),
     }
 }
 
@@ -400,13 +405,18 @@ mod tests {
 
     #[test]
     fn vectors_are_arrays_of_one_column() {
-        let vector = |text: &str| read_vector(text.as_bytes());
+        let vector = |text: &str| read_vectors(text.as_bytes(), 1);
         let banner = "%%MatrixMarket matrix array real general\n";
         assert_eq!(vector(&format!("{banner}% c\n2 1\n1.5\n-2\n")).unwrap(), [1.5, -2.0]);
         for rest in ["", "2 2\n1\n1\n1\n1\n", "2 1\n1\n", "1 1\n1\n1\n", "1 1\nnan\n", "1 1\n1 2\n", "1\n1\n"] {
             assert!(vector(&format!("{banner}{rest}")).is_err(), "{rest:?}");
         }
         assert!(vector("%%MatrixMarket matrix coordinate real general\n1 1 1\n1 1 1\n").is_err());
+        let two = |text: &str| read_vectors(text.as_bytes(), 2);
+        assert_eq!(two(&format!("{banner}2 2\n1\n2\n3\n4\n")).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        for rest in ["2 1\n1\n1\n", "2 3\n1\n", "2 2\n1\n1\n1\n", "18446744073709551615 2\n1\n"] {
+            assert!(two(&format!("{banner}{rest}")).is_err(), "{rest:?}");
+        }
     }
 
     fn general_text(rows: u32, columns: u32, entries: &[Entry]) -> String {
@@ -433,7 +443,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = read(&bytes[..]);
-            let _ = read_vector(&bytes[..]);
+            let _ = read_vectors(&bytes[..], 1);
         }
 
         #[test]

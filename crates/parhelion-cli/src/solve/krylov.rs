@@ -1,26 +1,18 @@
-//! Krylov iterations with Jacobi preconditioning, written against what a distributed vector space must offer.
+//! Krylov iterations with Jacobi preconditioning, for any number of right-hand sides at once.
 //!
 //! Conjugate gradients: Hestenes and Stiefel 1952, preconditioned as in Saad, *Iterative Methods for Sparse Linear
 //! Systems*, algorithm 9.1. BiCGSTAB: van der Vorst 1992, right-preconditioned, so that its residual is the true one.
 //!
-//! Inner products that are known at the same time travel in one reduction: two reductions an iteration for conjugate
-//! gradients, three for BiCGSTAB. Every rank sees the same sums, so all take the same branches.
+//! Inner products that are known at the same time travel in one reduction, those of all columns together: two reductions an
+//! iteration for conjugate gradients, three for BiCGSTAB. Every rank sees the same sums, so all take the same branches. The
+//! columns share the matrix and the messages and nothing else: each has scalars of its own, is done by itself, and is left
+//! alone from then on.
+//!
+//! Loops go row by row through blocks of `K` columns, or of as many as the operator has where `K` is [`ANY`]: for one column
+//! they are compiled without loops over columns.
 
+use super::operator::{Block, Operator};
 use crate::error::Result;
-
-/// A matrix and its vectors, spread over ranks.
-pub(crate) trait Space {
-    /// Number of values this rank owns.
-    fn owned(&self) -> usize;
-    /// Length of a vector that the matrix can be applied to: owned values, then halo.
-    fn length(&self) -> usize;
-    /// The owned part of the inverse of the diagonal.
-    fn inverse_diagonal(&self) -> &[f64];
-    /// y := A x. Fills the halo of `x` first; `y` has the owned values only.
-    fn apply(&mut self, x: &mut [f64], y: &mut [f64]) -> Result<()>;
-    /// The sums over all ranks.
-    fn sum<const N: usize>(&mut self, parts: [f64; N]) -> Result<[f64; N]>;
-}
 
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +22,7 @@ pub(crate) struct Limits {
     pub(crate) iterations: u64,
 }
 
-/// How an iteration ended.
+/// How the iteration of a column ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) iterations: u64,
@@ -40,283 +32,410 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<String>,
 }
 
-/// Solves A x = b from x = 0 by conjugate gradients; `observe` hears the relative residual before the first iteration and
-/// after each. Collective.
-pub(crate) fn conjugate_gradients<S: Space, F: FnMut(u64, f64)>(
-    space: &mut S,
-    b: &[f64],
-    x: &mut [f64],
-    limits: Limits,
-    mut observe: F,
-) -> Result<Outcome> {
-    let owned = space.owned();
-    let mut r = b.to_vec();
-    let mut p = vec![0.0; space.length()];
-    let mut ap = vec![0.0; owned];
+/// A number of columns that is not known when the loops are compiled.
+const ANY: usize = 0;
 
-    let mut parts = [0.0; 2];
-    for ((p, r), inverse) in p.iter_mut().zip(&r).zip(space.inverse_diagonal()) {
-        *p = inverse * r;
-        parts[0] += r * *p;
-        parts[1] += r * r;
+/// Solves A x = b from x = 0 by conjugate gradients, column by column; `observe` hears the largest relative residual before
+/// the first iteration and after each. `b` is this rank's rows. Collective.
+pub(crate) fn conjugate_gradients(
+    operator: &mut Operator,
+    b: &[f64],
+    x: &mut Block,
+    limits: Limits,
+    observe: impl FnMut(u64, f64),
+) -> Result<Vec<Outcome>> {
+    match operator.columns() {
+        1 => cg::<1>(operator, b, x, limits, observe),
+        _ => cg::<ANY>(operator, b, x, limits, observe),
     }
-    let [mut rz, rr] = space.sum(parts)?;
-    let norm = rr.sqrt();
-    let mut watch = match Watch::start(norm, limits, &mut observe) {
-        Ok(watch) => watch,
-        Err(outcome) => return Ok(outcome),
-    };
-    while !watch.done() {
-        space.apply(&mut p, &mut ap)?;
-        let [pap] = space.sum([dot(&p[..owned], &ap)])?;
-        if !(rz.is_finite() && pap.is_finite()) {
-            return Ok(watch.broken("an inner product is no longer a finite number".into()));
-        }
-        if rz <= 0.0 || pap <= 0.0 {
-            return Ok(watch.broken(format!(
-                "the matrix or its diagonal is not positive definite (p'Ap = {pap:.3e}, r'z = {rz:.3e}); \
-                 try --solver bicgstab"
-            )));
-        }
-        let alpha = rz / pap;
-        let mut parts = [0.0; 2];
-        let updates = x.iter_mut().zip(&mut r).zip(&p).zip(&ap).zip(space.inverse_diagonal());
-        for ((((x, r), p), ap), inverse) in updates {
-            *x += alpha * p;
-            *r -= alpha * ap;
-            parts[0] += *r * (inverse * *r);
-            parts[1] += *r * *r;
-        }
-        let [next_rz, rr] = space.sum(parts)?;
-        if watch.step(rr.sqrt() / norm) {
-            break;
-        }
-        let beta = next_rz / rz;
-        rz = next_rz;
-        for ((p, r), inverse) in p.iter_mut().zip(&r).zip(space.inverse_diagonal()) {
-            *p = inverse * r + beta * *p;
-        }
-    }
-    Ok(watch.outcome())
 }
 
 /// Solves A x = b from x = 0 by BiCGSTAB, for matrices that are not symmetric. As [`conjugate_gradients`] else.
-pub(crate) fn bicgstab<S: Space, F: FnMut(u64, f64)>(
-    space: &mut S,
+pub(crate) fn bicgstab(
+    operator: &mut Operator,
     b: &[f64],
-    x: &mut [f64],
+    x: &mut Block,
     limits: Limits,
-    mut observe: F,
-) -> Result<Outcome> {
-    let owned = space.owned();
+    observe: impl FnMut(u64, f64),
+) -> Result<Vec<Outcome>> {
+    match operator.columns() {
+        1 => stab::<1>(operator, b, x, limits, observe),
+        _ => stab::<ANY>(operator, b, x, limits, observe),
+    }
+}
+
+fn cg<const K: usize>(
+    operator: &mut Operator,
+    b: &[f64],
+    x: &mut Block,
+    limits: Limits,
+    observe: impl FnMut(u64, f64),
+) -> Result<Vec<Outcome>> {
+    let (k, owned) = (width::<K>(operator), operator.owned());
+    let mut r = b.to_vec();
+    let mut p = operator.block();
+    let mut ap = operator.block();
+
+    let mut parts = vec![0.0; 2 * k];
+    let (rz_parts, rr_parts) = parts.split_at_mut(k);
+    let rows = p.as_mut_slice()[..owned].chunks_exact_mut(k).zip(r.chunks_exact(k));
+    for ((p, r), inverse) in rows.zip(operator.inverse_diagonal()) {
+        for j in 0..k {
+            p[j] = inverse * r[j];
+            rz_parts[j] += r[j] * p[j];
+            rr_parts[j] += r[j] * r[j];
+        }
+    }
+    operator.sum(&mut parts)?;
+    let mut rz = parts[..k].to_vec();
+    let mut watch = Watch::start(&parts[k..], limits, observe);
+    let (mut alpha, mut beta, mut residuals) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
+    while watch.goes_on() {
+        p = operator.apply(p, &mut ap)?;
+        let mut pap = dots::<K>(k, &p.as_slice()[..owned], &ap.as_slice()[..owned]);
+        operator.sum(&mut pap)?;
+        for j in watch.active() {
+            let (rz, pap) = (rz[j], pap[j]);
+            alpha[j] = rz / pap;
+            if !(rz.is_finite() && pap.is_finite()) {
+                watch.break_off(j, "an inner product is no longer a finite number".into());
+            } else if rz <= 0.0 || pap <= 0.0 {
+                watch.break_off(
+                    j,
+                    format!(
+                        "the matrix or its diagonal is not positive definite (p'Ap = {pap:.3e}, r'z = {rz:.3e}); \
+                         try --solver bicgstab"
+                    ),
+                );
+            }
+        }
+        if !watch.goes_on() {
+            break;
+        }
+        parts.fill(0.0);
+        let (rz_parts, rr_parts) = parts.split_at_mut(k);
+        let active = watch.mask();
+        let updates = x.as_mut_slice()[..owned].chunks_exact_mut(k).zip(r.chunks_exact_mut(k));
+        let directions = p.as_slice().chunks_exact(k).zip(ap.as_slice().chunks_exact(k));
+        for (((x, r), (p, ap)), inverse) in updates.zip(directions).zip(operator.inverse_diagonal()) {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                x[j] += alpha[j] * p[j];
+                r[j] -= alpha[j] * ap[j];
+                rz_parts[j] += r[j] * (inverse * r[j]);
+                rr_parts[j] += r[j] * r[j];
+            }
+        }
+        operator.sum(&mut parts)?;
+        watch.relative(&parts[k..], &mut residuals);
+        watch.step(&residuals);
+        for j in 0..k {
+            beta[j] = parts[j] / rz[j];
+            rz[j] = parts[j];
+        }
+        let active = watch.mask();
+        let rows = p.as_mut_slice()[..owned].chunks_exact_mut(k).zip(r.chunks_exact(k));
+        for ((p, r), inverse) in rows.zip(operator.inverse_diagonal()) {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                p[j] = inverse * r[j] + beta[j] * p[j];
+            }
+        }
+    }
+    Ok(watch.outcomes())
+}
+
+fn stab<const K: usize>(
+    operator: &mut Operator,
+    b: &[f64],
+    x: &mut Block,
+    limits: Limits,
+    observe: impl FnMut(u64, f64),
+) -> Result<Vec<Outcome>> {
+    let (k, owned) = (width::<K>(operator), operator.owned());
     let mut r = b.to_vec();
     let shadow = b.to_vec();
     let mut p = b.to_vec();
     // Preconditioned p and s, with room for the halo.
-    let (mut p_hat, mut s_hat) = (vec![0.0; space.length()], vec![0.0; space.length()]);
-    let (mut v, mut t) = (vec![0.0; owned], vec![0.0; owned]);
+    let (mut p_hat, mut s_hat) = (operator.block(), operator.block());
+    let (mut v, mut t) = (operator.block(), operator.block());
 
-    let [mut rho] = space.sum([dot(&shadow, &r)])?;
-    let norm = rho.sqrt();
-    let mut watch = match Watch::start(norm, limits, &mut observe) {
-        Ok(watch) => watch,
-        Err(outcome) => return Ok(outcome),
-    };
-    while !watch.done() {
-        scale(&mut p_hat, &p, space.inverse_diagonal());
-        space.apply(&mut p_hat, &mut v)?;
-        let [shadow_v] = space.sum([dot(&shadow, &v)])?;
-        if shadow_v == 0.0 {
-            return Ok(watch.broken("BiCGSTAB broke down: the shadow residual is orthogonal to A p".into()));
-        }
-        let alpha = rho / shadow_v;
-        // r becomes s, the residual of the half step.
-        for (r, v) in r.iter_mut().zip(&v) {
-            *r -= alpha * v;
-        }
-        scale(&mut s_hat, &r, space.inverse_diagonal());
-        space.apply(&mut s_hat, &mut t)?;
-        let [ts, tt, ss] = space.sum([dot(&t, &r), dot(&t, &t), dot(&r, &r)])?;
-        // When the half step is the solution, t is zero too; the second half would divide zero by zero.
-        let half = ss.sqrt() / norm <= limits.tolerance;
-        let omega = if half { 0.0 } else { ts / tt };
-        let mut parts = [0.0; 2];
-        for (x, (p_hat, s_hat)) in x.iter_mut().zip(p_hat.iter().zip(&s_hat)) {
-            *x += alpha * p_hat + omega * s_hat;
-        }
-        for ((r, t), shadow) in r.iter_mut().zip(&t).zip(&shadow) {
-            if !half {
-                *r -= omega * t;
+    let mut rho = dots::<K>(k, &shadow, &r);
+    operator.sum(&mut rho)?;
+    let mut watch = Watch::start(&rho, limits, observe);
+    let (mut alpha, mut omega, mut beta) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
+    let (mut half, mut residuals) = (vec![false; k], vec![0.0; k]);
+    while watch.goes_on() {
+        scale::<K>(k, &mut p_hat.as_mut_slice()[..owned], &p, operator.inverse_diagonal());
+        p_hat = operator.apply(p_hat, &mut v)?;
+        let mut shadow_v = dots::<K>(k, &shadow, &v.as_slice()[..owned]);
+        operator.sum(&mut shadow_v)?;
+        for j in watch.active() {
+            alpha[j] = rho[j] / shadow_v[j];
+            if shadow_v[j] == 0.0 {
+                watch.break_off(j, "BiCGSTAB broke down: the shadow residual is orthogonal to A p".into());
             }
-            parts[0] += *r * *r;
-            parts[1] += shadow * *r;
         }
-        let [rr, next_rho] = space.sum(parts)?;
-        if watch.step(rr.sqrt() / norm) {
+        if !watch.goes_on() {
             break;
         }
-        if next_rho == 0.0 || omega == 0.0 {
-            return Ok(watch.broken("BiCGSTAB broke down: the shadow residual is orthogonal to the residual".into()));
+        // r becomes s, the residual of the half step.
+        let active = watch.mask();
+        for (r, v) in r.chunks_exact_mut(k).zip(v.as_slice().chunks_exact(k)) {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                r[j] -= alpha[j] * v[j];
+            }
         }
-        let beta = (next_rho / rho) * (alpha / omega);
-        rho = next_rho;
-        for ((p, r), v) in p.iter_mut().zip(&r).zip(&v) {
-            *p = r + beta * (*p - omega * v);
+        scale::<K>(k, &mut s_hat.as_mut_slice()[..owned], &r, operator.inverse_diagonal());
+        s_hat = operator.apply(s_hat, &mut t)?;
+        let t_owned = &t.as_slice()[..owned];
+        let mut sums = [dots::<K>(k, t_owned, &r), dots::<K>(k, t_owned, t_owned), dots::<K>(k, &r, &r)].concat();
+        operator.sum(&mut sums)?;
+        let (ts, rest) = sums.split_at(k);
+        let (tt, ss) = rest.split_at(k);
+        watch.relative(ss, &mut residuals);
+        for j in 0..k {
+            // When the half step is the solution, t is zero too; the second half would divide zero by zero.
+            half[j] = residuals[j] <= limits.tolerance;
+            omega[j] = if half[j] { 0.0 } else { ts[j] / tt[j] };
+        }
+        let mut parts = vec![0.0; 2 * k];
+        let (rr_parts, rho_parts) = parts.split_at_mut(k);
+        let hats = p_hat.as_slice().chunks_exact(k).zip(s_hat.as_slice().chunks_exact(k));
+        for (x, (p_hat, s_hat)) in x.as_mut_slice()[..owned].chunks_exact_mut(k).zip(hats) {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                x[j] += alpha[j] * p_hat[j] + omega[j] * s_hat[j];
+            }
+        }
+        let rows = r.chunks_exact_mut(k).zip(t.as_slice().chunks_exact(k)).zip(shadow.chunks_exact(k));
+        for ((r, t), shadow) in rows {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                if !half[j] {
+                    r[j] -= omega[j] * t[j];
+                }
+                rr_parts[j] += r[j] * r[j];
+                rho_parts[j] += shadow[j] * r[j];
+            }
+        }
+        operator.sum(&mut parts)?;
+        watch.relative(&parts[..k], &mut residuals);
+        watch.step(&residuals);
+        for j in watch.active() {
+            let next = parts[k + j];
+            if next == 0.0 || omega[j] == 0.0 {
+                let text = "BiCGSTAB broke down: the shadow residual is orthogonal to the residual";
+                watch.break_off(j, text.into());
+            }
+            beta[j] = (next / rho[j]) * (alpha[j] / omega[j]);
+            rho[j] = next;
+        }
+        let active = watch.mask();
+        for ((p, r), v) in p.chunks_exact_mut(k).zip(r.chunks_exact(k)).zip(v.as_slice().chunks_exact(k)) {
+            for j in (0..k).filter(|&j| K == 1 || active[j]) {
+                p[j] = r[j] + beta[j] * (p[j] - omega[j] * v[j]);
+            }
         }
     }
-    Ok(watch.outcome())
+    Ok(watch.outcomes())
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+fn width<const K: usize>(operator: &Operator) -> usize {
+    if K == ANY { operator.columns() } else { K }
 }
 
-fn scale(out: &mut [f64], values: &[f64], factors: &[f64]) {
-    for ((out, value), factor) in out.iter_mut().zip(values).zip(factors) {
-        *out = value * factor;
+/// This rank's part of the inner product of each column.
+#[inline(always)]
+fn dots<const K: usize>(k: usize, a: &[f64], b: &[f64]) -> Vec<f64> {
+    if K == 1 {
+        return vec![a.iter().zip(b).map(|(a, b)| a * b).sum()];
+    }
+    let mut sums = vec![0.0; k];
+    for (a, b) in a.chunks_exact(k).zip(b.chunks_exact(k)) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    sums
+}
+
+/// Multiplies each row by a factor of its own.
+#[inline(always)]
+fn scale<const K: usize>(k: usize, out: &mut [f64], values: &[f64], factors: &[f64]) {
+    let k = if K == ANY { k } else { K };
+    for ((out, values), factor) in out.chunks_exact_mut(k).zip(values.chunks_exact(k)).zip(factors) {
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = value * factor);
     }
 }
 
-/// Counts iterations and decides when to stop.
+/// Counts iterations and decides for each column when to stop.
 struct Watch<F> {
     limits: Limits,
     iterations: u64,
-    residual: f64,
+    columns: Vec<Column>,
+    active: Vec<bool>,
     observe: F,
 }
 
+struct Column {
+    norm: f64,
+    iterations: u64,
+    residual: f64,
+    failure: Option<String>,
+}
+
 impl<F: FnMut(u64, f64)> Watch<F> {
-    /// The watch, or how the solve ends before it starts: x = 0 solves b = 0.
-    fn start(norm: f64, limits: Limits, mut observe: F) -> Result<Self, Outcome> {
-        if norm == 0.0 {
-            return Err(Outcome { iterations: 0, residual: 0.0, failure: None });
-        }
-        if !norm.is_finite() {
-            let failure = Some("the norm of b is not finite; scale the system down".into());
-            return Err(Outcome { iterations: 0, residual: norm, failure });
-        }
-        observe(0, 1.0);
-        Ok(Self { limits, iterations: 0, residual: 1.0, observe })
-    }
-
-    /// Whether no iteration may follow.
-    fn done(&self) -> bool {
-        self.iterations >= self.limits.iterations
-    }
-
-    /// Records an iteration; true if it was the last, because it converged or because nothing can come of it.
-    fn step(&mut self, residual: f64) -> bool {
-        self.iterations += 1;
-        self.residual = residual;
-        (self.observe)(self.iterations, residual);
-        residual <= self.limits.tolerance || !residual.is_finite()
-    }
-
-    fn broken(self, failure: String) -> Outcome {
-        Outcome { iterations: self.iterations, residual: self.residual, failure: Some(failure) }
-    }
-
-    fn outcome(self) -> Outcome {
-        let failure = if self.residual <= self.limits.tolerance {
-            None
-        } else if !self.residual.is_finite() {
-            Some("the residual is no longer a finite number".into())
-        } else {
-            Some(format!("the tolerance {:e} was not reached", self.limits.tolerance))
+    /// The watch over columns of b with these squared norms. Some are done before they start: x = 0 solves b = 0.
+    fn start(squares: &[f64], limits: Limits, mut observe: F) -> Self {
+        let column = |square: &f64| {
+            let norm = square.sqrt();
+            let (residual, failure) = match norm {
+                0.0 => (0.0, None),
+                _ if norm.is_finite() => (1.0, None),
+                _ => (norm, Some("the norm of b is not finite; scale the system down".into())),
+            };
+            Column { norm, iterations: 0, residual, failure }
         };
-        Outcome { iterations: self.iterations, residual: self.residual, failure }
+        let columns: Vec<Column> = squares.iter().map(column).collect();
+        let active: Vec<bool> = columns.iter().map(|column| column.residual == 1.0).collect();
+        if active.contains(&true) {
+            observe(0, 1.0);
+        }
+        Self { limits, iterations: 0, columns, active, observe }
     }
+
+    /// Whether another iteration may follow.
+    fn goes_on(&self) -> bool {
+        self.iterations < self.limits.iterations && self.active.contains(&true)
+    }
+
+    /// The columns that are not done.
+    fn active(&self) -> Vec<usize> {
+        (0..self.active.len()).filter(|&j| self.active[j]).collect()
+    }
+
+    /// Which columns are not done.
+    fn mask(&self) -> &[bool] {
+        &self.active
+    }
+
+    /// Relative residuals of squared ones.
+    fn relative(&self, squares: &[f64], residuals: &mut [f64]) {
+        let columns = residuals.iter_mut().zip(squares).zip(&self.columns);
+        columns.for_each(|((residual, square), column)| *residual = square.sqrt() / column.norm);
+    }
+
+    /// Records an iteration. It was the last of the columns that converged, or of which nothing can come.
+    fn step(&mut self, residuals: &[f64]) {
+        self.iterations += 1;
+        for (j, &residual) in residuals.iter().enumerate().filter(|&(j, _)| self.active[j]) {
+            (self.columns[j].iterations, self.columns[j].residual) = (self.iterations, residual);
+        }
+        for j in self.active() {
+            let residual = residuals[j];
+            self.active[j] = residual > self.limits.tolerance && residual.is_finite();
+        }
+        (self.observe)(self.iterations, worst(self.columns.iter().map(|column| column.residual)));
+    }
+
+    fn break_off(&mut self, column: usize, failure: String) {
+        self.active[column] = false;
+        self.columns[column].failure = Some(failure);
+    }
+
+    fn outcomes(self) -> Vec<Outcome> {
+        let tolerance = self.limits.tolerance;
+        let outcome = |Column { iterations, residual, failure, .. }: Column| {
+            let failure = failure.or_else(|| {
+                if residual <= tolerance {
+                    None
+                } else if !residual.is_finite() {
+                    Some("the residual is no longer a finite number".into())
+                } else {
+                    Some(format!("the tolerance {tolerance:e} was not reached"))
+                }
+            });
+            Outcome { iterations, residual, failure }
+        };
+        self.columns.into_iter().map(outcome).collect()
+    }
+}
+
+/// The largest; what is no number is the worst of all.
+pub(crate) fn worst(residuals: impl IntoIterator<Item = f64>) -> f64 {
+    residuals.into_iter().fold(0.0, |a: f64, b| if a > b || a.is_nan() { a } else { b })
 }
 
 #[cfg(test)]
 mod tests {
+    use parhelion::{BackendKind, Config};
+
     use super::*;
     use crate::matrix::csr::Csr;
     use crate::matrix::market::{Coordinate, Entry};
     use crate::matrix::poisson::Poisson;
+    use crate::matrix::split::Split;
 
-    /// One rank, nothing to communicate.
-    struct Alone {
-        matrix: Csr,
-        inverse: Vec<f64>,
-    }
-
-    impl Alone {
-        fn new(matrix: Csr) -> Self {
-            let inverse = (0..matrix.rows()).map(|row| matrix.at(row, row).recip()).collect();
-            Self { matrix, inverse }
-        }
-
-        fn dense<const N: usize>(rows: [[f64; N]; N]) -> Self {
-            let entry =
-                |row: usize, column: usize| Entry { row: row as u32, column: column as u32, value: rows[row][column] };
-            let entries = (0..N * N).map(|i| entry(i / N, i % N)).collect();
-            let coordinate = Coordinate { rows: N as u32, columns: N as u32, entries, size_line: 2 };
-            Self::new(Csr::assemble(&coordinate).unwrap())
-        }
-    }
-
-    impl Space for Alone {
-        fn owned(&self) -> usize {
-            self.inverse.len()
-        }
-        fn length(&self) -> usize {
-            self.inverse.len()
-        }
-        fn inverse_diagonal(&self) -> &[f64] {
-            &self.inverse
-        }
-        fn apply(&mut self, x: &mut [f64], y: &mut [f64]) -> Result<()> {
-            for (row, y) in y.iter_mut().enumerate() {
-                let range = self.matrix.range(row as u32);
-                let entries = self.matrix.columns[range.clone()].iter().zip(&self.matrix.values[range]);
-                *y = entries.map(|(&column, value)| value * x[column as usize]).sum();
-            }
-            Ok(())
-        }
-        fn sum<const N: usize>(&mut self, parts: [f64; N]) -> Result<[f64; N]> {
-            Ok(parts)
-        }
+    fn dense<const N: usize>(rows: [[f64; N]; N]) -> Csr {
+        let entry =
+            |row: usize, column: usize| Entry { row: row as u32, column: column as u32, value: rows[row][column] };
+        let entries = (0..N * N).map(|i| entry(i / N, i % N)).collect();
+        let coordinate = Coordinate { rows: N as u32, columns: N as u32, entries, size_line: 2 };
+        Csr::assemble(&coordinate).unwrap()
     }
 
     const LIMITS: Limits = Limits { tolerance: 1e-10, iterations: 1000 };
 
+    #[derive(Clone, Copy, PartialEq)]
+    enum Method {
+        Cg,
+        Stab,
+    }
+
+    /// Outcomes, residuals heard, and x by rows, at one rank.
+    fn solve(matrix: &Csr, method: Method, b: &[f64], limits: Limits) -> (Vec<Outcome>, Vec<f64>, Vec<f64>) {
+        let config = Config::default().ranks(1).backend(BackendKind::Local);
+        let columns = b.len() / matrix.rows() as usize;
+        let solved = parhelion::launch(&config, |world| {
+            let split = Split::balanced(matrix.rows(), 1);
+            let mut operator = Operator::new(&world, &split, matrix, columns, true)?;
+            let (mut x, mut heard) = (operator.block(), Vec::new());
+            let hear = |_, residual| heard.push(residual);
+            let outcomes = match method {
+                Method::Cg => conjugate_gradients(&mut operator, b, &mut x, limits, hear)?,
+                Method::Stab => bicgstab(&mut operator, b, &mut x, limits, hear)?,
+            };
+            Ok::<_, crate::error::Error>((outcomes, heard, x.as_slice().to_vec()))
+        });
+        solved.unwrap().remove(0)
+    }
+
+    fn times_ones(matrix: &Csr) -> Vec<f64> {
+        (0..matrix.rows()).map(|row| matrix.values[matrix.range(row)].iter().sum()).collect()
+    }
+
     #[test]
     fn conjugate_gradients_solve_poisson() {
-        let poisson = Poisson::new(6).unwrap();
-        let mut space = Alone::new(poisson.assemble(0..216));
-        let (mut ones, mut b, mut x) = (vec![1.0; 216], vec![0.0; 216], vec![0.0; 216]);
-        space.apply(&mut ones, &mut b).unwrap();
-        let mut heard = Vec::new();
-        let outcome = conjugate_gradients(&mut space, &b, &mut x, LIMITS, |_, r| heard.push(r)).unwrap();
-        assert_eq!(outcome.failure, None);
-        assert_eq!(heard.len() as u64, outcome.iterations + 1);
-        assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-8) && outcome.iterations < 30);
+        let matrix = Poisson::new(6).unwrap().assemble(0..216);
+        let (outcomes, heard, x) = solve(&matrix, Method::Cg, &times_ones(&matrix), LIMITS);
+        assert_eq!(outcomes[0].failure, None);
+        assert_eq!(heard.len() as u64, outcomes[0].iterations + 1);
+        assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-8) && outcomes[0].iterations < 30);
     }
 
     #[test]
     fn bicgstab_solves_what_is_not_symmetric() {
-        let mut space = Alone::dense([[4.0, 1.0, 0.5], [-2.0, 5.0, 1.0], [0.0, 3.0, 6.0]]);
-        let mut x = vec![0.0; 3];
-        let outcome = bicgstab(&mut space, &[5.5, 4.0, 9.0], &mut x, LIMITS, |_, _| ()).unwrap();
-        assert_eq!(outcome.failure, None);
+        let matrix = dense([[4.0, 1.0, 0.5], [-2.0, 5.0, 1.0], [0.0, 3.0, 6.0]]);
+        let (outcomes, _, x) = solve(&matrix, Method::Stab, &[5.5, 4.0, 9.0], LIMITS);
+        assert_eq!(outcomes[0].failure, None);
         assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-8), "{x:?}");
     }
 
     #[test]
     fn bicgstab_stops_at_the_half_step_of_a_diagonal_matrix() {
-        let mut space = Alone::dense([[2.0, 0.0], [0.0, 5.0]]);
-        let mut x = vec![0.0; 2];
-        let outcome = bicgstab(&mut space, &[2.0, 5.0], &mut x, LIMITS, |_, _| ()).unwrap();
-        assert_eq!((outcome.iterations, outcome.failure, x), (1, None, vec![1.0, 1.0]));
+        let (outcomes, _, x) = solve(&dense([[2.0, 0.0], [0.0, 5.0]]), Method::Stab, &[2.0, 5.0], LIMITS);
+        assert_eq!((outcomes[0].iterations, &outcomes[0].failure, x), (1, &None, vec![1.0, 1.0]));
     }
 
     #[test]
     fn what_cannot_converge_says_why() {
         let ends = |rows: [[f64; 2]; 2], b: [f64; 2], limits: Limits| {
-            let mut x = vec![0.0; 2];
-            let outcome = conjugate_gradients(&mut Alone::dense(rows), &b, &mut x, limits, |_, _| ()).unwrap();
-            outcome.failure.unwrap()
+            solve(&dense(rows), Method::Cg, &b, limits).0.remove(0).failure.unwrap()
         };
         assert!(ends([[1.0, 2.0], [2.0, 1.0]], [1.0, -1.0], LIMITS).contains("positive definite"));
         assert!(ends([[-1.0, 0.0], [0.0, -1.0]], [1.0, 1.0], LIMITS).contains("positive definite"));
@@ -326,16 +445,57 @@ mod tests {
 
     #[test]
     fn a_zero_right_hand_side_needs_no_iteration() {
-        for solver in [conjugate_gradients::<Alone, _>, bicgstab::<Alone, _>] {
-            let mut x = vec![0.0; 2];
-            let outcome = solver(
-                &mut Alone::dense([[2.0, 1.0], [1.0, 2.0]]),
-                &[0.0; 2],
-                &mut x,
-                LIMITS,
-                (|_, _| ()) as fn(u64, f64),
-            );
-            assert_eq!(outcome.unwrap(), Outcome { iterations: 0, residual: 0.0, failure: None });
+        for method in [Method::Cg, Method::Stab] {
+            let (outcomes, heard, _) = solve(&dense([[2.0, 1.0], [1.0, 2.0]]), method, &[0.0; 2], LIMITS);
+            assert_eq!(outcomes, [Outcome { iterations: 0, residual: 0.0, failure: None }]);
+            assert!(heard.is_empty());
         }
+    }
+
+    #[test]
+    fn columns_together_end_as_each_alone_to_the_last_bit() {
+        let matrix = Poisson::new(5).unwrap().assemble(0..125);
+        // Nothing to do, few iterations, many, and a norm that is not finite.
+        let number = |row: usize, column: usize| match column {
+            0 => 0.0,
+            1 => 1.0,
+            2 => ((row * row * 7) % 23) as f64 - 11.0,
+            _ => 1e200,
+        };
+        for method in [Method::Cg, Method::Stab] {
+            let b: Vec<f64> = (0..125).flat_map(|row| (0..4).map(move |column| number(row, column))).collect();
+            let (together, heard, x) = solve(&matrix, method, &b, LIMITS);
+            for (column, outcome) in together.iter().enumerate() {
+                let b: Vec<f64> = (0..125).map(|row| number(row, column)).collect();
+                let (alone, _, alone_x) = solve(&matrix, method, &b, LIMITS);
+                let mine: Vec<f64> = x.iter().skip(column).step_by(4).copied().collect();
+                assert_eq!(outcome.iterations, alone[0].iterations, "column {column}");
+                assert_eq!(outcome.failure, alone[0].failure, "column {column}");
+                assert_eq!(mine.bits(), alone_x.bits(), "column {column}");
+            }
+            let most = together.iter().map(|outcome| outcome.iterations).max().unwrap();
+            assert_eq!(heard.len() as u64, most + 1);
+            assert!(together[1].iterations < together[2].iterations, "{together:?}");
+        }
+    }
+
+    trait Bits {
+        fn bits(&self) -> Vec<u64>;
+    }
+
+    impl Bits for Vec<f64> {
+        fn bits(&self) -> Vec<u64> {
+            self.iter().map(|x| x.to_bits()).collect()
+        }
+    }
+
+    #[test]
+    fn one_column_that_breaks_down_leaves_the_others_alone() {
+        // Indefinite: the first direction of column 0 has no positive curvature, that of column 1 has.
+        let matrix = dense([[1.0, 2.0], [2.0, 1.0]]);
+        let (outcomes, _, x) = solve(&matrix, Method::Cg, &[1.0, 3.0, -1.0, 3.0], LIMITS);
+        assert!(outcomes[0].failure.as_ref().unwrap().contains("positive definite"));
+        assert_eq!((&outcomes[1].failure, outcomes[1].iterations), (&None, 1));
+        assert_eq!(x, [0.0, 1.0, 0.0, 1.0]);
     }
 }

@@ -1,9 +1,8 @@
 //! `parhelion solve`: a sparse linear system over all ranks.
 //!
-//! [`problem`] reads it and hands out the rows; [`operator`] and [`halo`] make them a distributed matrix; [`krylov`]
-//! iterates; [`report`] says how it went and [`plot`] draws it.
+//! [`problem`] reads it and hands out the rows; [`operator`] makes them a distributed matrix; [`krylov`] iterates;
+//! [`report`] says how it went and [`plot`] draws it.
 
-mod halo;
 mod krylov;
 mod operator;
 mod plot;
@@ -17,15 +16,15 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use parhelion::{Communicator, Op};
 
-use crate::args::{SolveArgs, Solver};
+use crate::args::{SolveArgs, Solver, Switch};
 use crate::error::{Result, agree};
 use crate::output::Output;
 use crate::{launcher, say};
-use krylov::{Limits, Outcome, Space};
-use operator::Operator;
+use krylov::{Limits, Outcome};
+use operator::{Block, Operator};
 use plot::Picture;
 use problem::Problem;
-use report::{RankShare, Report};
+use report::{Column, RankShare, Report};
 
 /// Runs the command; the exit code is that of every rank's process.
 pub(crate) fn run(args: &SolveArgs) -> Result<ExitCode> {
@@ -61,27 +60,40 @@ fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
     let is_root = world.rank() == 0;
     let start = Instant::now();
     let outputs = agree(world, if is_root { Outputs::reserve(args).map(Some) } else { Ok(None) })?;
-    let Problem { split, nonzeros, rows, rhs, order, warning } = Problem::set_up(world, args)?;
+    let Problem { split, nonzeros, rows, rhs, names, order, warning } = Problem::set_up(world, args)?;
     if let Some(warning) = warning {
         eprintln!("warning: {warning}");
     }
-    let mut operator = Operator::new(world, &split, rows)?;
-    let (owned, length) = (operator.owned(), operator.length());
-    let ones_are_exact = rhs.is_none();
-    let b = match rhs {
-        Some(b) => b,
-        None => {
-            let mut b = vec![0.0; owned];
-            operator.apply(&mut vec![1.0; length], &mut b)?;
-            b
-        }
+    let columns = args.columns;
+    let mut operator = Operator::new(world, &split, &rows, columns, args.overlap == Switch::On)?;
+    drop(rows);
+    let descriptor = operator.matrix().descriptor().clone();
+    if let Some(scheme) = args.scheme {
+        descriptor.set_scheme(scheme);
+    }
+    let owned = operator.owned();
+    // What x is to be, where that is known.
+    let first = split.block(world.rank()).start;
+    let name = |row: u64| names.as_ref().map_or(row, |names| names[row as usize - first as usize].into());
+    let goal = rhs.is_none().then(|| {
+        let mut goal = operator.block();
+        goal.fill_with(|row, column| known(name(row), column));
+        goal
+    });
+    // Also where b is given, so that what the first exchange has to find and to make counts as set-up.
+    let mut product = operator.block();
+    let goal = match goal {
+        Some(goal) => Some(operator.apply(goal, &mut product)?),
+        None => operator.apply(operator.block(), &mut product).map(|_| None)?,
     };
+    let b = rhs.unwrap_or_else(|| product.as_slice()[..owned].to_vec());
+    drop(product);
     // So that a rank which is late with its rows counts as set-up, not as time of the first exchange.
     world.barrier()?;
     let setup = start.elapsed();
 
     operator.clocks = operator::Clocks::default();
-    let mut x = vec![0.0; length];
+    let mut x = operator.block();
     let limits = Limits {
         tolerance: args.tolerance,
         iterations: args.max_iterations.unwrap_or_else(|| 1000.max(10 * u64::from(split.rows()))),
@@ -95,22 +107,29 @@ fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
         }
     };
     let solving = Instant::now();
-    let outcome = match args.solver {
-        Solver::Cg => krylov::conjugate_gradients(&mut operator, &b, &mut x[..owned], limits, observe)?,
-        Solver::Bicgstab => krylov::bicgstab(&mut operator, &b, &mut x[..owned], limits, observe)?,
+    let outcomes = match args.solver {
+        Solver::Cg => krylov::conjugate_gradients(&mut operator, &b, &mut x, limits, observe)?,
+        Solver::Bicgstab => krylov::bicgstab(&mut operator, &b, &mut x, limits, observe)?,
     };
     let solve = solving.elapsed();
     let clocks = operator.clocks;
     progress.end();
 
-    let true_residual = relative_residual(&mut operator, &b, &mut x)?;
-    let error_max = if ones_are_exact { Some(distance_from_ones(world, &x[..owned])?) } else { None };
-    let outcome = doubted(outcome, true_residual, args.tolerance);
+    let true_residuals = relative_residuals(&mut operator, &b, &x)?;
+    let x = &x.as_slice()[..owned];
+    let errors = goal.map(|goal| distances(world, x, goal.as_slice(), columns)).transpose()?;
+    let solved =
+        outcomes.into_iter().zip(true_residuals).enumerate().map(|(column, (outcome, true_residual))| Column {
+            outcome: doubted(outcome, true_residual, args.tolerance),
+            true_residual,
+            error_max: errors.as_ref().map(|errors| errors[column]),
+        });
+    let solved: Vec<Column> = solved.collect();
 
-    let sends = operator.halo().bytes_to(world.size());
+    let sends = operator.bytes_to_each();
     let share = RankShare {
-        rows: owned as u64,
-        nonzeros: operator.nonzeros() as u64,
+        rows: operator.matrix().rows() as u64,
+        nonzeros: operator.matrix().entries() as u64,
         bytes: sends.iter().sum(),
         messages: sends.iter().filter(|bytes| **bytes > 0).count() as u64,
         setup: setup.as_secs_f64(),
@@ -120,9 +139,10 @@ fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
     };
     let shares = world.gather(&[share], 0)?;
     let traffic = if args.plot.is_some() { world.gather(&sends, 0)? } else { None };
-    let solution = if args.solution.is_some() { world.gatherv(&x[..owned], 0)?.map(|(x, _)| x) } else { None };
+    let solution = if args.solution.is_some() { world.gatherv(x, 0)?.map(|(x, _)| x) } else { None };
 
-    let converged = outcome.failure.is_none();
+    let converged = solved.iter().all(|column| column.outcome.failure.is_none());
+    let (asked, decisions) = (descriptor.scheme()?, descriptor.decisions());
     let report = shares.map(|shares| Report {
         matrix: args.matrix.as_ref().map_or_else(
             || format!("poisson-{0}x{0}x{0}", args.pde.unwrap_or_default()),
@@ -133,9 +153,10 @@ fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
         backend: world.backend().to_string(),
         library: world.library(),
         solver: args.solver,
-        outcome,
-        true_residual,
-        error_max,
+        columns: solved,
+        scheme: decisions.first().map_or_else(|| asked.to_string(), |chosen| format!("{asked}: {}", chosen.chosen())),
+        scheme_was_asked_for: args.scheme.is_some(),
+        overlap: args.overlap == Switch::On,
         shares,
     });
     let written = match (outputs, &report) {
@@ -160,14 +181,19 @@ fn write_outputs(
             None => renumbered,
             Some(order) => {
                 let mut x = vec![0.0; renumbered.len()];
-                for (value, &row) in renumbered.iter().zip(&order) {
-                    x[row as usize] = *value;
+                for (values, &row) in renumbered.chunks_exact(args.columns).zip(&order) {
+                    x[row as usize * args.columns..][..args.columns].copy_from_slice(values);
                 }
                 x
             }
         };
         // 17 significant digits bring back the same bits.
-        output.write(|out| x.iter().try_for_each(|value| writeln!(out, "{value:.16e}")))?;
+        output.write(|out| {
+            x.iter().enumerate().try_for_each(|(at, value)| {
+                let end = if (at + 1).is_multiple_of(args.columns) { '\n' } else { ' ' };
+                write!(out, "{value:.16e}{end}")
+            })
+        })?;
     }
     if let (Some(output), Some(bytes)) = (outputs.plot, traffic) {
         let picture = Picture {
@@ -182,20 +208,42 @@ fn write_outputs(
     Ok(())
 }
 
-/// |b - A x| / |b|, computed afresh; zero where b is.
-fn relative_residual(operator: &mut Operator<'_>, b: &[f64], x: &mut [f64]) -> Result<f64> {
-    let mut ax = vec![0.0; b.len()];
-    operator.apply(x, &mut ax)?;
-    let squares = ax.iter().zip(b).fold([0.0; 2], |[r, all], (ax, b)| [r + (b - ax) * (b - ax), all + b * b]);
-    let [r, all] = operator.sum(squares)?;
-    Ok(if all == 0.0 { r.sqrt() } else { (r / all).sqrt() })
+/// The solution where b is made of it: ones in the first column, multiples of an eighth near 1 in the others, by original row.
+fn known(row: u64, column: usize) -> f64 {
+    let steps = if column == 0 { 0 } else { row * (2 * column as u64 + 1) % 8 };
+    1.0 + steps as f64 / 8.0
 }
 
-fn distance_from_ones(world: &Communicator, x: &[f64]) -> Result<f64> {
-    // f64::max drops NaN, which must be seen.
-    let farthest =
-        x.iter().map(|x| (x - 1.0).abs()).fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
-    Ok(world.all_reduce(&[farthest], Op::Max)?[0])
+/// |b - A x| / |b| of each column, computed afresh; zero where b is.
+fn relative_residuals(operator: &mut Operator, b: &[f64], x: &Block) -> Result<Vec<f64>> {
+    let columns = operator.columns();
+    let mut ax = operator.block();
+    operator.apply(x.clone(), &mut ax)?;
+    let mut squares = vec![0.0; 2 * columns];
+    let (rest, all) = squares.split_at_mut(columns);
+    for (ax, b) in ax.as_slice().chunks_exact(columns).zip(b.chunks_exact(columns)) {
+        for j in 0..columns {
+            rest[j] += (b[j] - ax[j]) * (b[j] - ax[j]);
+            all[j] += b[j] * b[j];
+        }
+    }
+    operator.sum(&mut squares)?;
+    let (rest, all) = squares.split_at(columns);
+    Ok(rest.iter().zip(all).map(|(r, all)| if *all == 0.0 { r.sqrt() } else { (r / all).sqrt() }).collect())
+}
+
+/// The largest distance from the goal in each column.
+fn distances(world: &Communicator, x: &[f64], goal: &[f64], columns: usize) -> Result<Vec<f64>> {
+    let mut farthest = vec![0.0; columns];
+    for (x, goal) in x.chunks_exact(columns).zip(goal.chunks_exact(columns)) {
+        for (farthest, (x, goal)) in farthest.iter_mut().zip(x.iter().zip(goal)) {
+            let distance = (x - goal).abs();
+            // f64::max drops NaN, which must be seen.
+            *farthest = if distance.is_nan() { f64::INFINITY } else { distance.max(*farthest) };
+        }
+    }
+    world.all_reduce_in_place(&mut farthest, Op::Max)?;
+    Ok(farthest)
 }
 
 /// A recurrence can drift from the residual it stands for; an answer that is far from what it claims did not converge.

@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use parhelion::index::{Descriptor, DistMatrix, DistMultiVector};
 use parhelion::{Communicator, Op};
 
-use super::halo::Halo;
-use super::krylov::Space;
 use crate::error::Result;
 use crate::matrix::csr::Csr;
 use crate::matrix::split::Split;
 
-/// This rank's rows, with columns numbered as its vectors are: owned values, then halo.
-pub(crate) struct Operator<'a> {
-    world: &'a Communicator,
-    halo: Halo,
-    starts: Vec<usize>,
-    columns: Vec<u32>,
-    values: Vec<f64>,
+/// The columns that are solved for together, by rows: the values of one row side by side.
+pub(crate) type Block = DistMultiVector<f64>;
+
+/// The matrix, and how it is applied.
+pub(crate) struct Operator {
+    matrix: DistMatrix<f64>,
     inverse_diagonal: Vec<f64>,
-    length: usize,
+    columns: usize,
+    /// Whether interior rows are multiplied while the halo is on its way.
+    overlap: bool,
     pub(crate) clocks: Clocks,
 }
 
@@ -29,76 +29,88 @@ pub(crate) struct Clocks {
     pub(crate) reduce: Duration,
 }
 
-impl<'a> Operator<'a> {
+impl Operator {
     /// Numbers the columns and finds the neighbours. Collective.
     ///
     /// # Errors
     /// What communication meets.
-    pub(crate) fn new(world: &'a Communicator, split: &Split, rows: Csr) -> Result<Self> {
+    pub(crate) fn new(world: &Communicator, split: &Split, rows: &Csr, columns: usize, overlap: bool) -> Result<Self> {
         let mine = split.block(world.rank());
-        let owned = mine.len() as u32;
-        let Csr { starts, mut columns, values } = rows;
-
-        let mut needed: Vec<u32> = columns.iter().copied().filter(|column| !mine.contains(column)).collect();
-        needed.sort_unstable();
-        needed.dedup();
-        let mut inverse_diagonal = Vec::with_capacity(mine.len());
-        for (row, bounds) in mine.clone().zip(starts.windows(2)) {
+        let entries = mine.clone().zip(rows.starts.windows(2)).flat_map(|(row, bounds)| {
             let range = bounds[0]..bounds[1];
-            let place = columns[range.clone()].binary_search(&row);
-            // Every diagonal was checked to be there when the matrix was read.
-            inverse_diagonal.push(place.map_or(0.0, |place| values[range.start + place].recip()));
-        }
-        for column in &mut columns {
-            *column = if mine.contains(column) {
-                *column - mine.start
-            } else {
-                owned + needed.partition_point(|index| index < column) as u32
-            };
-        }
-        let halo = Halo::build(world, split, &needed)?;
-        let length = owned as usize + needed.len();
-        Ok(Self { world, halo, starts, columns, values, inverse_diagonal, length, clocks: Clocks::default() })
+            let entries = rows.columns[range.clone()].iter().zip(&rows.values[range]);
+            entries.map(move |(&column, &value)| (u64::from(row), u64::from(column), value))
+        });
+        let matrix = DistMatrix::assemble(Descriptor::builder(world).blocks(mine.len()), entries)?;
+        // Every diagonal was checked to be there when the matrix was read.
+        let inverse_diagonal = matrix.diagonal().owned().iter().map(|value| value.recip()).collect();
+        Ok(Self { matrix, inverse_diagonal, columns, overlap, clocks: Clocks::default() })
     }
 
-    pub(crate) fn halo(&self) -> &Halo {
-        &self.halo
+    pub(crate) fn matrix(&self) -> &DistMatrix<f64> {
+        &self.matrix
     }
 
-    pub(crate) fn nonzeros(&self) -> usize {
-        self.columns.len()
-    }
-}
-
-impl Space for Operator<'_> {
-    fn owned(&self) -> usize {
-        self.halo.owned()
+    /// The number of columns of a block.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
     }
 
-    fn length(&self) -> usize {
-        self.length
+    /// Values of a block that this rank owns; they come first.
+    pub(crate) fn owned(&self) -> usize {
+        self.matrix.rows() * self.columns
     }
 
-    fn inverse_diagonal(&self) -> &[f64] {
+    /// A block of zeros.
+    pub(crate) fn block(&self) -> Block {
+        Block::zeros(self.matrix.descriptor(), self.columns)
+    }
+
+    /// The inverse of the diagonal, by row of this rank.
+    pub(crate) fn inverse_diagonal(&self) -> &[f64] {
         &self.inverse_diagonal
     }
 
-    fn apply(&mut self, x: &mut [f64], y: &mut [f64]) -> Result<()> {
+    /// y := A x, with x given back. Collective.
+    ///
+    /// # Errors
+    /// What communication meets.
+    pub(crate) fn apply(&mut self, mut x: Block, y: &mut Block) -> Result<Block> {
         let start = Instant::now();
-        self.halo.exchange(self.world, x)?;
-        self.clocks.halo += start.elapsed();
-        for (bounds, y) in self.starts.windows(2).zip(y) {
-            let range = bounds[0]..bounds[1];
-            let entries = self.columns[range.clone()].iter().zip(&self.values[range]);
-            *y = entries.map(|(&column, value)| value * x[column as usize]).sum();
+        if self.overlap {
+            let inflight = x.start_exchange()?;
+            self.clocks.halo += start.elapsed();
+            self.matrix.multiply_interior(&inflight, y)?;
+            let start = Instant::now();
+            x = inflight.finish()?;
+            self.clocks.halo += start.elapsed();
+            self.matrix.multiply_boundary(&x, y)?;
+        } else {
+            x.exchange()?;
+            self.clocks.halo += start.elapsed();
+            self.matrix.multiply_filled(&x, y)?;
         }
+        Ok(x)
+    }
+
+    /// The sums over all ranks. Collective.
+    ///
+    /// # Errors
+    /// What communication meets.
+    pub(crate) fn sum(&mut self, parts: &mut [f64]) -> Result<()> {
+        let start = Instant::now();
+        self.matrix.descriptor().communicator().all_reduce_in_place(parts, Op::Sum)?;
+        self.clocks.reduce += start.elapsed();
         Ok(())
     }
 
-    fn sum<const N: usize>(&mut self, mut parts: [f64; N]) -> Result<[f64; N]> {
-        let start = Instant::now();
-        self.world.all_reduce_in_place(&mut parts, Op::Sum)?;
-        self.clocks.reduce += start.elapsed();
-        Ok(parts)
+    /// Bytes this rank sends to each rank in one exchange.
+    pub(crate) fn bytes_to_each(&self) -> Vec<u64> {
+        let descriptor = self.matrix.descriptor();
+        let mut bytes = vec![0; descriptor.communicator().size()];
+        for transfer in descriptor.plan().sends() {
+            bytes[transfer.peer] = (transfer.len() * self.columns * size_of::<f64>()) as u64;
+        }
+        bytes
     }
 }

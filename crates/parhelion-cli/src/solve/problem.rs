@@ -17,7 +17,8 @@ use crate::matrix::market;
 use crate::matrix::ordering::reverse_cuthill_mckee;
 use crate::matrix::poisson::Poisson;
 use crate::matrix::split::{Split, read_parts};
-use crate::text::Lines;
+use crate::numbers::counted;
+use crate::text::{Lines, TextError, finite};
 
 /// One rank's share of the system.
 #[derive(Debug)]
@@ -28,8 +29,10 @@ pub(crate) struct Problem {
     pub(crate) nonzeros: u64,
     /// This rank's rows, with global columns.
     pub(crate) rows: Csr,
-    /// This rank's part of b, if a file gives it.
+    /// This rank's part of b, if a file gives it; the columns of a row side by side.
     pub(crate) rhs: Option<Vec<f64>>,
+    /// This rank's rows as they were numbered originally, where that matters and they were renumbered.
+    pub(crate) names: Option<Vec<u32>>,
     /// At rank 0, where rows were renumbered: the original row at each place.
     pub(crate) order: Option<Vec<u32>>,
     /// At rank 0: something the user should know before the solve.
@@ -55,11 +58,12 @@ impl Problem {
     pub(crate) fn set_up(world: &Communicator, args: &SolveArgs) -> Result<Self> {
         let whole = agree(world, if world.rank() == 0 { Whole::read(args, world.size()).map(Some) } else { Ok(None) })?;
 
-        let mut facts = whole.as_ref().map_or([0; 3], |whole| {
-            [whole.nonzeros, u64::from(whole.matrix.is_some()), u64::from(whole.rhs.is_some())]
+        let mut facts = whole.as_ref().map_or([0; 4], |whole| {
+            let [matrix, rhs, order] = [whole.matrix.is_some(), whole.rhs.is_some(), whole.order.is_some()];
+            [whole.nonzeros, matrix.into(), rhs.into(), order.into()]
         });
         world.broadcast(&mut facts, 0)?;
-        let [nonzeros, is_scattered, has_rhs] = facts;
+        let [nonzeros, is_scattered, has_rhs, has_order] = facts;
         let mut starts = whole.as_ref().map_or(vec![0; world.size() + 1], |whole| whole.split.starts.clone());
         world.broadcast(&mut starts, 0)?;
         let split = Split { starts };
@@ -72,13 +76,20 @@ impl Problem {
         };
         let rhs = if has_rhs == 1 {
             let values = whole.and_then(|whole| Some((whole.rhs.as_deref()?, &whole.split)));
-            let counts: Option<Vec<usize>> = values.map(|(_, split)| block_sizes(split));
+            let counts: Option<Vec<usize>> =
+                values.map(|(_, split)| block_sizes(split).into_iter().map(|rows| rows * args.columns).collect());
             Some(world.scatterv(values.map(|(values, _)| values).zip(counts.as_deref()), 0)?)
         } else {
             None
         };
+        let names = if has_order == 1 && has_rhs == 0 && args.columns > 1 {
+            let order = whole.and_then(|whole| Some((whole.order.as_deref()?, block_sizes(&whole.split))));
+            Some(world.scatterv(order.as_ref().map(|(order, sizes)| (*order, &sizes[..])), 0)?)
+        } else {
+            None
+        };
         let (order, warning) = whole.map_or((None, None), |whole| (whole.order.clone(), whole.warning.clone()));
-        Ok(Self { split, nonzeros, rows, rhs, order, warning })
+        Ok(Self { split, nonzeros, rows, rhs, names, order, warning })
     }
 }
 
@@ -120,11 +131,12 @@ impl Whole {
         let warning = warning.map(|_| {
             "the matrix is not symmetric, which conjugate gradients need; --solver bicgstab does not".to_owned()
         });
-        let mut rhs = args.rhs.as_ref().map(|path| read_rhs(path, rows)).transpose()?;
+        let mut rhs = args.rhs.as_ref().map(|path| read_rhs(path, rows, args.columns)).transpose()?;
         let mut matrix = matrix;
         if let Some(order) = &order {
             matrix = matrix.map(|matrix| matrix.permuted(order));
-            rhs = rhs.map(|rhs| order.iter().map(|&row| rhs[row as usize]).collect());
+            let row = |rhs: &[f64], row: u32| rhs[row as usize * args.columns..][..args.columns].to_vec();
+            rhs = rhs.map(|rhs| order.iter().flat_map(|&old| row(&rhs, old)).collect());
         }
         Ok(Self { split, nonzeros, matrix, rhs, order, warning })
     }
@@ -145,30 +157,45 @@ fn read_matrix(path: &Path) -> Result<Csr> {
     })
 }
 
-/// Reads b: a Matrix Market array, or plain numbers, one a line, with `%` or `#` before comments.
-fn read_rhs(path: &Path, rows: u32) -> Result<Vec<f64>> {
+/// Reads b, the columns of a row side by side: a Matrix Market array, or plain numbers, one row a line, with `%` or `#`
+/// before comments.
+fn read_rhs(path: &Path, rows: u32, columns: usize) -> Result<Vec<f64>> {
     let mut reader = open(path)?;
     let start = reader.fill_buf().map_err(|error| Error::io(path, "read", &error))?;
     let values = if market::has_banner(start) {
-        market::read_vector(reader).map_err(|error| Error::text(path, error))?
+        let by_columns = market::read_vectors(reader, columns).map_err(|error| Error::text(path, error))?;
+        let rows = by_columns.len() / columns;
+        (0..by_columns.len()).map(|at| by_columns[at % columns * rows + at / columns]).collect()
     } else {
-        let mut lines = Lines::new(reader, b"%#");
-        let mut values = Vec::new();
-        let mut read = || -> Result<(), crate::text::TextError> {
-            while let Some(line) = lines.next_with_content()? {
-                let value = line.only_number("value")?;
-                if values.len() == rows as usize {
-                    return Err(line.wrong(format!("more values than the {rows} rows of the matrix")));
-                }
-                values.push(value);
-            }
-            Ok(())
-        };
-        read().map_err(|error| Error::text(path, error))?;
-        values
+        read_rows(reader, rows, columns).map_err(|error| Error::text(path, error))?
     };
-    if values.len() != rows as usize {
-        return Err(Error::file(path, format!("{} values, but the matrix has {rows} rows", values.len())));
+    if values.len() != rows as usize * columns {
+        let each = if columns == 1 { String::new() } else { format!(" and --columns asks for {columns}") };
+        return Err(Error::file(path, format!("{} values, but the matrix has {rows} rows{each}", values.len())));
+    }
+    Ok(values)
+}
+
+/// Rows of so many numbers, one a line; fewer rows than the matrix has are the caller's to find.
+fn read_rows(reader: impl BufRead, rows: u32, columns: usize) -> Result<Vec<f64>, TextError> {
+    let mut lines = Lines::new(reader, b"%#");
+    let mut values = Vec::new();
+    while let Some(line) = lines.next_with_content()? {
+        let before = values.len();
+        if columns == 1 {
+            values.push(line.only_number("value")?);
+        } else {
+            for word in line.words() {
+                values.push(finite(word).map_err(|reason| line.wrong(reason))?);
+            }
+        }
+        let read = values.len() - before;
+        if read != columns {
+            return Err(line.wrong(format!("{}, where --columns asks for {columns}", counted(read as u64, "number"))));
+        }
+        if values.len() > rows as usize * columns {
+            return Err(line.wrong(format!("more values than the {rows} rows of the matrix")));
+        }
     }
     Ok(values)
 }

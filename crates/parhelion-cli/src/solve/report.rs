@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
-use super::krylov::Outcome;
+use super::krylov::{Outcome, worst};
 use crate::args::Solver;
 use crate::numbers::{counted, grouped, short_bytes};
 
@@ -43,13 +43,23 @@ pub(crate) struct Report {
     pub(crate) backend: String,
     pub(crate) library: Option<String>,
     pub(crate) solver: Solver,
+    /// One for each right-hand side.
+    pub(crate) columns: Vec<Column>,
+    pub(crate) scheme: String,
+    pub(crate) scheme_was_asked_for: bool,
+    /// Whether rows without halo were multiplied while it was on its way.
+    pub(crate) overlap: bool,
+    /// By rank.
+    pub(crate) shares: Vec<RankShare>,
+}
+
+/// How the solve of one right-hand side went.
+pub(crate) struct Column {
     pub(crate) outcome: Outcome,
     /// |b - A x| / |b|, computed from x at the end.
     pub(crate) true_residual: f64,
-    /// The largest distance from 1, where all ones are the solution.
+    /// The largest distance from the solution, where that is known.
     pub(crate) error_max: Option<f64>,
-    /// By rank.
-    pub(crate) shares: Vec<RankShare>,
 }
 
 /// The keys of `--json`, in their order.
@@ -68,6 +78,20 @@ struct Json<'a> {
     error_max: Option<f64>,
     seconds: Seconds,
     halo_bytes_per_exchange: u64,
+    /// What carried the halos, if the user wanted to say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'a str>,
+    /// Of several right-hand sides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<JsonColumn>,
+}
+
+#[derive(Serialize)]
+struct JsonColumn {
+    iterations: u64,
+    converged: bool,
+    relative_residual: f64,
+    error_max: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -97,14 +121,39 @@ impl Report {
     }
 
     fn converged(&self) -> bool {
-        self.outcome.failure.is_none()
+        self.columns.iter().all(|column| column.outcome.failure.is_none())
+    }
+
+    /// Those of the column that took longest.
+    fn iterations(&self) -> u64 {
+        self.columns.iter().map(|column| column.outcome.iterations).max().unwrap_or(0)
+    }
+
+    /// The worst of all columns.
+    fn residual(&self) -> f64 {
+        worst(self.columns.iter().map(|column| column.outcome.residual))
+    }
+
+    fn true_residual(&self) -> f64 {
+        worst(self.columns.iter().map(|column| column.true_residual))
+    }
+
+    fn error_max(&self) -> Option<f64> {
+        let errors: Option<Vec<f64>> = self.columns.iter().map(|column| column.error_max).collect();
+        errors.map(worst)
+    }
+
+    /// Why the first of the columns that did not converge did not.
+    fn failure(&self) -> Option<String> {
+        let (at, why) = self.columns.iter().enumerate().find_map(|(at, c)| Some((at, c.outcome.failure.as_ref()?)))?;
+        Some(if self.columns.len() == 1 { why.clone() } else { format!("column {at}: {why}") })
     }
 
     /// One line over the picture.
     pub(crate) fn title(&self) -> String {
         let name = self.matrix.rsplit('/').next().unwrap_or_default();
         let end = if self.converged() { "" } else { " (not converged)" };
-        let (ranks, iterations) = (self.shares.len(), self.outcome.iterations);
+        let (ranks, iterations) = (self.shares.len(), self.iterations());
         format!(
             "{name}: {}, {}, {}, {}{end}",
             counted(self.rows.into(), "row"),
@@ -124,10 +173,10 @@ impl Report {
             backend: &self.backend,
             library: self.library.as_deref(),
             solver: self.solver(),
-            iterations: self.outcome.iterations,
+            iterations: self.iterations(),
             converged: self.converged(),
-            relative_residual: self.outcome.residual,
-            error_max: self.error_max,
+            relative_residual: self.residual(),
+            error_max: self.error_max(),
             seconds: Seconds {
                 total: self.slowest(|share| share.setup + share.solve),
                 setup: self.slowest(|share| share.setup),
@@ -136,6 +185,8 @@ impl Report {
                 compute: self.slowest(RankShare::compute),
             },
             halo_bytes_per_exchange: self.bytes(),
+            scheme: self.scheme_was_asked_for.then_some(&self.scheme),
+            columns: if self.columns.len() == 1 { Vec::new() } else { self.columns.iter().map(json_column).collect() },
         };
         serde_json::to_string(&object).expect("keys are strings") + "\n"
     }
@@ -157,23 +208,32 @@ impl Report {
         let (rows, nonzeros) = (counted(self.rows.into(), "row"), counted(self.nonzeros, "nonzero"));
         writeln!(text, "{}: {rows}, {nonzeros}", self.matrix)?;
         writeln!(text, "{}, {carrier}", counted(ranks as u64, "rank"))?;
-        let iterations = counted(self.outcome.iterations, "iteration");
-        match &self.outcome.failure {
-            None => writeln!(text, "{} converged in {iterations}", self.solver())?,
-            Some(why) => writeln!(text, "{} DID NOT CONVERGE in {iterations}: {why}", self.solver())?,
+        let iterations = counted(self.iterations(), "iteration");
+        let columns = match self.columns.len() {
+            1 => String::new(),
+            columns => format!(" for {columns} right-hand sides at once"),
+        };
+        match self.failure() {
+            None => writeln!(text, "{} converged in {iterations}{columns}", self.solver())?,
+            Some(why) => writeln!(text, "{} DID NOT CONVERGE in {iterations}{columns}: {why}", self.solver())?,
         }
         writeln!(text)?;
-        let (residual, again) = (self.outcome.residual, self.true_residual);
+        let (residual, again) = (self.residual(), self.true_residual());
         writeln!(text, "  relative residual   {residual:.3e}   (from x itself: {again:.3e})")?;
-        match self.error_max {
-            Some(error) => writeln!(text, "  error against 1     {error:.3e}")?,
-            None => writeln!(text, "  error against 1     unknown, as b came from a file")?,
+        let goal = if self.columns.len() == 1 { "1     " } else { "truth " };
+        match self.error_max() {
+            Some(error) => writeln!(text, "  error against {goal}{error:.3e}")?,
+            None => writeln!(text, "  error against {goal}unknown, as b came from a file")?,
         }
         let (setup, solve) = (self.slowest(|share| share.setup), self.slowest(|share| share.solve));
         writeln!(text, "  time                {setup:.3} s set-up, {solve:.3} s solve")?;
         let (bytes, messages) = (grouped(self.bytes()), counted(messages, "message"));
-        writeln!(text, "  halo exchange       {bytes} bytes in {messages}")?;
+        let overlap = if self.overlap { ", overlapped" } else { "" };
+        writeln!(text, "  halo exchange       {bytes} bytes in {messages} by {}{overlap}", self.scheme)?;
         writeln!(text)?;
+        if self.columns.len() > 1 {
+            self.write_columns(text)?;
+        }
         writeln!(text, "  rank        rows   nonzeros     halo s   reduce s  compute s     sends    to")?;
         if ranks <= MOST_LISTED {
             for (rank, share) in self.shares.iter().enumerate() {
@@ -208,6 +268,25 @@ impl Report {
         }
         Ok(())
     }
+
+    /// The columns, while a reader has use for them.
+    fn write_columns(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "column  iterations   residual      error")?;
+        for (at, column) in self.columns.iter().enumerate().take(MOST_LISTED) {
+            let Outcome { iterations, residual, .. } = column.outcome;
+            let error = column.error_max.map_or_else(|| "-".to_owned(), |error| format!("{error:.3e}"));
+            writeln!(text, "{at:>6}  {:>10}  {residual:>9.3e}  {error:>9}", grouped(iterations))?;
+        }
+        if self.columns.len() > MOST_LISTED {
+            writeln!(text, "   ...  and {} more", self.columns.len() - MOST_LISTED)?;
+        }
+        writeln!(text)
+    }
+}
+
+fn json_column(column: &Column) -> JsonColumn {
+    let Outcome { iterations, residual, ref failure } = column.outcome;
+    JsonColumn { iterations, converged: failure.is_none(), relative_residual: residual, error_max: column.error_max }
 }
 
 fn write_row(text: &mut String, name: &str, share: &RankShare) -> std::fmt::Result {
@@ -225,6 +304,10 @@ mod tests {
     use super::*;
 
     fn report(ranks: usize, failure: Option<String>) -> Report {
+        report_of(ranks, vec![failure])
+    }
+
+    fn report_of(ranks: usize, failures: Vec<Option<String>>) -> Report {
         let share = RankShare {
             rows: 10,
             nonzeros: 28,
@@ -242,9 +325,22 @@ mod tests {
             backend: "local".into(),
             library: None,
             solver: Solver::Cg,
-            outcome: Outcome { iterations: 1, residual: f64::NAN, failure },
-            true_residual: 1e-9,
-            error_max: None,
+            columns: failures
+                .into_iter()
+                .enumerate()
+                .map(|(at, failure)| Column {
+                    outcome: Outcome {
+                        iterations: 1 + at as u64,
+                        residual: if at == 0 { f64::NAN } else { 1e-9 },
+                        failure,
+                    },
+                    true_residual: 1e-9,
+                    error_max: (at > 0).then_some(0.5),
+                })
+                .collect(),
+            scheme: "shared".into(),
+            scheme_was_asked_for: false,
+            overlap: true,
             shares: vec![share; ranks],
         }
     }
@@ -283,6 +379,25 @@ mod tests {
         let many = report(40, Some("stuck".into())).summary();
         assert!(many.contains("median") && many.contains("DID NOT CONVERGE in 1 iteration: stuck"), "{many}");
         assert_eq!(many.lines().count(), 13);
+    }
+
+    #[test]
+    fn several_columns_are_listed_and_the_worst_speaks_for_all() {
+        let mut report = report_of(2, vec![None, Some("stuck".into()), None]);
+        report.scheme_was_asked_for = true;
+        let value: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!((&value["converged"], &value["iterations"]), (&false.into(), &3.into()));
+        assert!(value["relative_residual"].is_null() && value["error_max"].is_null());
+        assert_eq!(value["scheme"], "shared");
+        let columns = value["columns"].as_array().unwrap();
+        assert_eq!(
+            (columns.len(), &columns[1]["converged"], &columns[2]["error_max"]),
+            (3, &false.into(), &0.5.into())
+        );
+        let text = report.summary();
+        assert!(text.contains("for 3 right-hand sides at once: column 1: stuck"), "{text}");
+        assert!(text.contains("messages by shared, overlapped"), "{text}");
+        assert!(text.lines().any(|line| line.split_whitespace().eq(["2", "3", "1.000e-9", "5.000e-1"])), "{text}");
     }
 
     #[test]

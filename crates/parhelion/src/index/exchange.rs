@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parhelion_comm::{Element, ElementType, Kernel, Op, Reduction, Result};
 
-use super::DistVector;
+use super::migration::private::Columns;
+use super::{Descriptor, DistVector};
 use crate::array::Number;
 use crate::array::number::Accumulator;
 use crate::halo::{
@@ -55,6 +56,43 @@ unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
 
     fn push_memory(self, out: &mut Vec<Keep>) {
         out.push(Box::new(self.into_memory()));
+    }
+}
+
+// SAFETY: all its local elements, in memory that does not move with it.
+unsafe impl<T: Element> Columns for DistVector<T> {
+    type Element = T;
+
+    fn of(&self) -> &Descriptor {
+        self.descriptor()
+    }
+
+    fn alike(&self, descriptor: &Descriptor) -> Self {
+        Self::zeros(descriptor)
+    }
+
+    fn is_alike(&self, _: &Self) -> bool {
+        true
+    }
+
+    fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>> {
+        Ok(base.clone())
+    }
+
+    fn prepare_carriers(&self, _: &Exchanges, _: &Exchanges) -> Result<()> {
+        Ok(())
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        Buffer::of(self.memory_mut())
+    }
+
+    fn id(&self) -> u64 {
+        self.memory().id()
+    }
+
+    fn keep(self) -> Keep {
+        Box::new(self.into_memory())
     }
 }
 

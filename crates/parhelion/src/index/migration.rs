@@ -3,17 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parhelion_comm::{Element, ElementType, Error, ErrorKind, Kernel, Layout, Op, Reduction, Result};
+use parhelion_comm::{ElementType, Error, ErrorKind, Kernel, Layout, Op, Reduction, Result};
 
 use super::connect::{Buffers, Need, connect, runs};
-use super::{Coverage, Descriptor, DistVector, directory};
+use super::{Coverage, Descriptor, directory};
 use crate::halo::{
     Buffer, Decision, EachField, Exchanges, Fields, InFlight, Keep, Plan, Rounds, Settings, exchange,
     exchange_adjoint_of, sealed, start_exchange,
 };
 
 /// How vectors of one descriptor become vectors of another, on the ranks of one communicator: the owned elements of the
-/// second are those of the first with the same global indices. Made once, used for any number of vectors; cheap to clone.
+/// second are those of the first with the same global indices. Made once, used for any number of vectors and multivectors;
+/// cheap to clone.
 ///
 /// By the schemes of every exchange, with state of its own. What a rank keeps is copied without a message.
 ///
@@ -126,9 +127,10 @@ impl Migration {
     /// the same. Copies `x`, which [`start`](Self::start) does not.
     ///
     /// # Errors
-    /// A vector of another descriptor than [`from`](Self::from); as [`DistVector::exchange`].
-    pub fn migrate<T: Element>(&self, x: &DistVector<T>) -> Result<DistVector<T>> {
-        let mut both = self.pair(x.clone(), DistVector::zeros(&self.to))?;
+    /// A vector of another descriptor than [`from`](Self::from); columns with room between them; as
+    /// [`DistVector::exchange`](super::DistVector::exchange).
+    pub fn migrate<V: Migrant>(&self, x: &V) -> Result<V> {
+        let mut both = self.pair(x.clone(), None)?;
         exchange(&mut both)?;
         Ok(both.target)
     }
@@ -138,43 +140,46 @@ impl Migration {
     ///
     /// # Errors
     /// As [`migrate`](Self::migrate).
-    pub fn start<T: Element>(&self, x: DistVector<T>) -> Result<InFlight<Migrating<T>>> {
-        self.start_into(x, DistVector::zeros(&self.to))
+    pub fn start<V: Migrant>(&self, x: V) -> Result<InFlight<Migrating<V>>> {
+        start_exchange(self.pair(x, None)?)
     }
 
     /// [`start`](Self::start) into a vector that exists: its owned elements are written, its halo stays as it is.
     ///
     /// # Errors
-    /// As [`migrate`](Self::migrate), also for a target of another descriptor than [`to`](Self::to).
-    pub fn start_into<T: Element>(&self, x: DistVector<T>, target: DistVector<T>) -> Result<InFlight<Migrating<T>>> {
-        start_exchange(self.pair(x, target)?)
+    /// As [`migrate`](Self::migrate), also for a target of another descriptor than [`to`](Self::to), or of other columns
+    /// than `x`.
+    pub fn start_into<V: Migrant>(&self, x: V, target: V) -> Result<InFlight<Migrating<V>>> {
+        start_exchange(self.pair(x, Some(target))?)
     }
 
     /// The transpose: combines the owned elements of `target` into those of `x` that they would be copies of, in a fixed
-    /// order (by rank), as [`DistVector::exchange_adjoint`]. Collective; blocks until the ranks concerned have done the same.
+    /// order (by rank), as [`DistVector::exchange_adjoint`](super::DistVector::exchange_adjoint). Collective; blocks until
+    /// the ranks concerned have done the same.
     ///
     /// # Errors
-    /// Vectors of other descriptors; as [`DistVector::exchange_adjoint`].
-    pub fn migrate_adjoint<T: Element>(
-        &self,
-        x: &mut DistVector<T>,
-        target: &DistVector<T>,
-        op: impl Reduction<T>,
-    ) -> Result<()> {
-        let mut both = self.pair(x.clone(), target.clone())?;
+    /// As [`start_into`](Self::start_into).
+    pub fn migrate_adjoint<V: Migrant>(&self, x: &mut V, target: &V, op: impl Reduction<V::Element>) -> Result<()> {
+        let mut both = self.pair(x.clone(), Some(target.clone()))?;
         exchange_adjoint_of(&mut both, &op)?;
         *x = both.source;
         Ok(())
     }
 
-    fn pair<T: Element>(&self, source: DistVector<T>, target: DistVector<T>) -> Result<Migrating<T>> {
+    fn pair<V: Migrant>(&self, source: V, target: Option<V>) -> Result<Migrating<V>> {
+        let exchanges = source.carriers(&self.exchanges)?;
+        let target = target.unwrap_or_else(|| source.alike(&self.to));
         for (vector, descriptor, what) in [(&source, &self.from, "from"), (&target, &self.to, "to")] {
-            if !vector.descriptor().is_same(descriptor) {
-                let text = format!("a vector of {} for a migration {what} {descriptor}", vector.descriptor());
+            if !vector.of().is_same(descriptor) {
+                let text = format!("a vector of {} for a migration {what} {descriptor}", vector.of());
                 return Err(Error::new("migrate", ErrorKind::InvalidArgument(text)));
             }
         }
-        Ok(Migrating { exchanges: self.exchanges.clone(), source, target })
+        if !source.is_alike(&target) {
+            let text = "columns of another number or order in the target than in the source".to_owned();
+            return Err(Error::new("migrate", ErrorKind::InvalidArgument(text)));
+        }
+        Ok(Migrating { base: self.exchanges.clone(), exchanges, source, target })
     }
 }
 
@@ -185,33 +190,64 @@ impl fmt::Debug for Migration {
     }
 }
 
-/// The two vectors of a [`Migration`] that was started.
-#[derive(Debug, Clone)]
-pub struct Migrating<T: Element> {
-    exchanges: Arc<Exchanges>,
-    source: DistVector<T>,
-    target: DistVector<T>,
+/// What migrates: a [`DistVector`](super::DistVector) or a [`DistMultiVector`](super::DistMultiVector).
+pub trait Migrant: Fields + private::Columns {}
+
+pub(super) mod private {
+    use super::{Arc, Buffer, Descriptor, Exchanges, Fields, Keep, Result};
+
+    /// What a migration needs to know of a vector, or of several columns.
+    ///
+    /// # Safety
+    /// `buffer` is one buffer of the length and type of the plan of such columns, that does not move with it.
+    pub unsafe trait Columns: Fields {
+        type Element: parhelion_comm::Element;
+        fn of(&self) -> &Descriptor;
+        /// Zeros of another descriptor.
+        fn alike(&self, descriptor: &Descriptor) -> Self;
+        /// Whether it has as many columns, in the same order.
+        fn is_alike(&self, other: &Self) -> bool;
+        /// The exchanges of such columns, made of those of one vector.
+        fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>>;
+        /// Makes the plan of these exchanges. Collective.
+        fn prepare_carriers(&self, carriers: &Exchanges, base: &Exchanges) -> Result<()>;
+        fn buffer(&mut self) -> Buffer;
+        fn id(&self) -> u64;
+        fn keep(self) -> Keep;
+    }
 }
 
-impl<T: Element> Migrating<T> {
+impl<V: Fields + private::Columns> Migrant for V {}
+
+/// The two vectors of a [`Migration`] that was started.
+#[derive(Debug, Clone)]
+pub struct Migrating<V> {
+    /// Those of one vector, and those of vectors like these.
+    base: Arc<Exchanges>,
+    exchanges: Arc<Exchanges>,
+    source: V,
+    target: V,
+}
+
+impl<V> Migrating<V> {
     /// The vector that was taken, and the one that is given.
-    pub fn into_vectors(self) -> (DistVector<T>, DistVector<T>) {
+    pub fn into_vectors(self) -> (V, V) {
         (self.source, self.target)
     }
 }
 
-impl<T: Element> Fields for Migrating<T> {
-    type Owned<'a> = &'a [T];
+impl<V: Migrant> Fields for Migrating<V> {
+    type Owned<'a> = V::Owned<'a>;
 
-    fn owned_cells(&self) -> &[T] {
-        self.source.owned()
+    fn owned_cells(&self) -> V::Owned<'_> {
+        self.source.owned_cells()
     }
 }
 
 // SAFETY: one field of two patches, all local elements of each vector, in memories of their own that do not move with them.
-unsafe impl<T: Element> sealed::Sealed for Migrating<T> {
+unsafe impl<V: Migrant> sealed::Sealed for Migrating<V> {
     fn prepare(&self) -> Result<()> {
-        Ok(())
+        self.source.prepare_carriers(&self.exchanges, &self.base)
     }
 
     fn home(&self) -> Option<&Arc<Exchanges>> {
@@ -219,23 +255,23 @@ unsafe impl<T: Element> sealed::Sealed for Migrating<T> {
     }
 
     fn each_field(&self, each: EachField<'_>) {
-        each(&self.exchanges, ElementType::of::<T>());
+        each(&self.exchanges, ElementType::of::<V::Element>());
     }
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
-        out.extend([&mut self.source, &mut self.target].map(|vector| Buffer::of(vector.memory_mut())));
+        out.extend([self.source.buffer(), self.target.buffer()]);
     }
 
     fn push_ids(&self, out: &mut Vec<u64>) {
-        out.extend([&self.source, &self.target].map(|vector| vector.memory().id()));
+        out.extend([self.source.id(), self.target.id()]);
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
-        out.push(Kernel::of::<T>(op)?);
+        out.push(Kernel::of::<V::Element>(op)?);
         Ok(())
     }
 
     fn push_memory(self, out: &mut Vec<Keep>) {
-        out.extend([self.source, self.target].map(|vector| -> Keep { Box::new(vector.into_memory()) }));
+        out.extend([self.source.keep(), self.target.keep()]);
     }
 }

@@ -7,7 +7,10 @@
 //! list is one more way to make a plan.
 //!
 //! A descriptor is made in three steps, each a type: the [`Builder`] takes the ownership, the [`Pattern`] what is needed
-//! beside it, and [`Pattern::assemble`] finds the owners.
+//! beside it, and [`Pattern::assemble`] finds the owners. A [`Partition`] says who is to own what. The descriptor keeps its
+//! edges ([`Adjacency`]), along which it grows by layers ([`Descriptor::extend`]) to points that several ranks own; under
+//! another ownership ([`Descriptor::rebuild`]), vectors follow by a [`Migration`]. Which elements an exchange carries is said
+//! by a [`List`].
 //!
 //! ```
 //! use parhelion::prelude::*;
@@ -59,7 +62,7 @@ pub use builder::{Builder, Coverage, Pattern};
 pub use descriptor::Descriptor;
 pub use list::{List, OnList, Readable};
 pub use matrix::{DistMatrix, Operand};
-pub use migration::{Migrating, Migration};
+pub use migration::{Migrant, Migrating, Migration};
 pub use multivector::DistMultiVector;
 pub use overlap::OverlapUpdate;
 pub use partition::{Graph, Partition};

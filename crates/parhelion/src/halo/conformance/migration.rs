@@ -7,12 +7,13 @@ use parhelion_comm::{Communicator, Op};
 
 use super::check::{ensure, value};
 use super::meshes::{PARTITIONS, Partition, edges, mesh_of, rounds, settings_for};
-use crate::index::{Coverage, Descriptor, DistVector, Migration};
+use crate::index::{Coverage, Descriptor, DistMultiVector, DistVector, Migration, Order};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("migration: vectors go from any ownership to any other and back", there_and_back),
     Case::new("migration: the source is readable on the way, the target's halo stays", in_flight),
     Case::new("migration: <A x, y> = <x, At y>, with the same bits by every scheme", adjoint),
+    Case::new("migration: several columns go together, in either order", columns),
     Case::new("migration: of shared points the master gives its value, to all owners", shared),
     Case::new("migration: edges go with their rows to a new ownership", rebuilt),
     Case::new("migration: what does not fit together is an error at every rank", faults),
@@ -100,6 +101,43 @@ fn adjoint(c: &Communicator) -> Outcome {
         ensure(*first == bits, format_args!("{settings}: other bits than by the first scheme"))?;
     }
     Ok(())
+}
+
+fn columns(c: &Communicator) -> Outcome {
+    let shape = [3, 3, 4];
+    let (from, to) = (mesh_of(c, shape, Partition::Random)?, mesh_of(c, shape, Partition::Dealt)?);
+    let migration = Migration::new(&from, &to)?;
+    for settings in settings_for(c) {
+        migration.set_scheme(settings);
+        for (order, columns) in [(Order::RowMajor, 3), (Order::ColumnMajor, 2)] {
+            let mut x = DistMultiVector::<i32>::zeros_in(&from, columns, order);
+            x.fill_with(|i, column| 100 * i as i32 + column as i32);
+            let y = migration.migrate(&x)?;
+            let has = |y: &DistMultiVector<i32>| {
+                let mut own = to.owned().flat_map(|i| (0..columns).map(move |column| (i, column)));
+                own.all(|(i, column)| y.get(i, column) == Some(100 * i as i32 + column as i32))
+            };
+            ensure(has(&y), format_args!("{settings}, {order:?}: {:?}", y.owned()))?;
+            // The vectors of one column are in flight with them.
+            let (first, second) = (migration.start(DistVector::from_fn(&from, |i| i))?, migration.start_into(x, y)?);
+            let (x, y) = second.finish()?.into_vectors();
+            let (_, single) = first.finish()?.into_vectors();
+            ensure(to.owned().eq(single.owned().iter().copied()), format_args!("{settings}: beside columns"))?;
+            ensure(has(&y), format_args!("{settings}, {order:?}, the second time: {:?}", y.owned()))?;
+            let mut sums = x.clone();
+            migration.migrate_adjoint(&mut sums, &y, Op::Sum)?;
+            ensure(
+                sums.owned().iter().zip(x.owned()).all(|(&sum, &x)| sum == 2 * x),
+                format_args!("{settings}: adjoint"),
+            )?;
+        }
+    }
+    let wide = DistMultiVector::<f64>::with_leading(&from, 2, Order::RowMajor, 5)?;
+    let text = migration.migrate(&wide).err().map(|e| e.to_string()).unwrap_or_default();
+    ensure(text.contains("room between them"), format_args!("columns with room: {text:?}"))?;
+    let (two, three) = (DistMultiVector::<f64>::zeros(&from, 2), DistMultiVector::<f64>::zeros(&to, 3));
+    let text = migration.start_into(two, three).err().map(|e| e.to_string()).unwrap_or_default();
+    ensure(text.contains("another number"), format_args!("other columns: {text:?}"))
 }
 
 fn shared(c: &Communicator) -> Outcome {

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
-use parhelion_comm::{Element, ElementType, Kernel, Op, Reduction, Result};
+use parhelion_comm::{Element, ElementType, Error, ErrorKind, Kernel, Op, Reduction, Result};
 
 use super::DistMultiVector;
 use crate::array::Number;
 use crate::array::number::Accumulator;
 use crate::halo::{
-    Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed, start_exchange,
+    Buffer, EachField, Exchanges, Fields, InFlight, Keep, Leading, exchange, exchange_adjoint_of, sealed,
+    start_exchange,
 };
+use crate::index::Descriptor;
+use crate::index::migration::private::Columns;
 use crate::index::overlap::{OverlapUpdate, Shared, update};
 
 impl<T: Element> Fields for DistMultiVector<T> {
@@ -60,6 +63,49 @@ unsafe impl<T: Element> sealed::Sealed for DistMultiVector<T> {
 
     fn push_memory(self, out: &mut Vec<Keep>) {
         out.push(Box::new(self.memory));
+    }
+}
+
+// SAFETY: all its storage, which is as long as the plan of such columns says, in memory that does not move with it.
+unsafe impl<T: Element> Columns for DistMultiVector<T> {
+    type Element = T;
+
+    fn of(&self) -> &Descriptor {
+        self.descriptor()
+    }
+
+    fn alike(&self, descriptor: &Descriptor) -> Self {
+        Self::make(descriptor, self.columns)
+    }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        self.columns == other.columns
+    }
+
+    fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>> {
+        match self.columns.leading {
+            Leading::Tight => Ok(base.columns(&self.columns)),
+            Leading::Given { .. } => {
+                let text = "columns with room between them do not migrate; copy them to ones without";
+                Err(Error::new("migrate", ErrorKind::InvalidArgument(text.to_owned())))
+            }
+        }
+    }
+
+    fn prepare_carriers(&self, carriers: &Exchanges, base: &Exchanges) -> Result<()> {
+        carriers.prepare_columns(&self.columns, base)
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        Buffer::of(&mut self.memory)
+    }
+
+    fn id(&self) -> u64 {
+        self.memory.id()
+    }
+
+    fn keep(self) -> Keep {
+        Box::new(self.memory)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -22,6 +23,8 @@ pub(crate) struct Command {
 pub(crate) enum Action {
     /// Solve a sparse linear system A x = b
     Solve(SolveArgs),
+    /// Say who would send what to whom for a sparse matrix, a graph or a grid
+    Plan(PlanArgs),
     /// Let heat spread on a grid or in a picture, by stencil and halo exchange
     Heat(HeatArgs),
     /// Say which backends can be used here, and why not
@@ -131,6 +134,78 @@ pub(crate) struct SolveArgs {
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Bytes are for elements of 8 bytes. Neighbours are the ranks that one sends to or receives from; runs are \
+                        of consecutive elements among what is sent, which are copied as blocks."
+)]
+pub(crate) struct PlanArgs {
+    /// Matrix in Matrix Market form, or with the ending .graph a graph in the form of METIS
+    #[arg(value_name = "MATRIX.mtx|GRAPH.graph", required_unless_present = "pde", conflicts_with = "pde")]
+    pub(crate) input: Option<PathBuf>,
+    /// Use the 7-point operator on N x N x N points instead of a file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=LARGEST_PLANNED))]
+    pub(crate) pde: Option<u32>,
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
+    /// Which rank owns which index: slab (consecutive ones), random, rcb (halving space again and again), graph (a graph
+    /// partitioner), or a file with one part number a line, from 0
+    #[arg(long, value_name = "PARTITION", default_value = "slab")]
+    pub(crate) partition: Partitioning,
+    /// For random: another number, another partition
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// For rcb: where each index is, two or three numbers a line; not needed for --pde
+    #[arg(long, value_name = "FILE")]
+    pub(crate) coordinates: Option<PathBuf>,
+    /// Draw who sends how much to whom
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) draw: Option<PathBuf>,
+    /// Add each rank's plan in words
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The longest edge of a grid that is planned: every rank holds the whole partition.
+const LARGEST_PLANNED: i64 = 512;
+
+/// Who decides which rank owns what.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Partitioning {
+    Slab,
+    Random,
+    Rcb,
+    Graph,
+    File(PathBuf),
+}
+
+impl From<&str> for Partitioning {
+    fn from(text: &str) -> Self {
+        match text {
+            "slab" => Self::Slab,
+            "random" => Self::Random,
+            "rcb" => Self::Rcb,
+            "graph" => Self::Graph,
+            path => Self::File(path.into()),
+        }
+    }
+}
+
+impl fmt::Display for Partitioning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slab => f.write_str("slab"),
+            Self::Random => f.write_str("random"),
+            Self::Rcb => f.write_str("rcb"),
+            Self::Graph => f.write_str("graph"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

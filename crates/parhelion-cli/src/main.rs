@@ -1,6 +1,6 @@
 //! The `parhelion` command.
 //!
-//! [`args`] is what can be said; [`solve`], [`heat`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the
+//! [`args`] is what can be said; [`solve`], [`mod@plan`], [`heat`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the
 //! input, [`output`] and [`numbers`] are for what is written; [`error`] is how a command fails: one line on stderr from one
 //! rank, exit code 2 from all.
 
@@ -12,6 +12,7 @@ mod info;
 mod matrix;
 mod numbers;
 mod output;
+mod plan;
 mod solve;
 mod text;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     };
     let done = match &command.action {
         Action::Solve(args) => solve::run(args),
+        Action::Plan(args) => plan::run(args),
         Action::Heat(args) => heat::run(args),
         Action::Info(args) => info::run(args),
         Action::Bench(args) => bench::run(args),

@@ -9,17 +9,15 @@ use parhelion::{Op, Result as CommResult};
 use super::{Bench, Case, timing};
 use crate::args::{BenchArgs, GridPartition};
 use crate::error::{Error, Result};
+use crate::matrix::grid::Grid;
 
 /// The most points of a grid: the peer numbers them in 32 bits.
 const LARGEST: u64 = i32::MAX as u64;
 
-/// The points of the grid, along `k` fastest, and who owns them.
+/// The points of the grid, and who owns them.
 #[derive(Clone, Copy)]
 struct Shape {
-    /// Points along the two faster axes.
-    n: u64,
-    /// Points along the slowest axis.
-    layers: u64,
+    grid: Grid,
     ranks: u64,
     partition: GridPartition,
 }
@@ -33,37 +31,18 @@ impl Shape {
                 "a grid of {n} x {n} x {layers} points is too large; {LARGEST} fit at most"
             )));
         }
-        Ok(Self { n, layers, ranks: ranks as u64, partition: args.sparse.partition.unwrap_or_default() })
-    }
-
-    fn points(&self) -> u64 {
-        self.n * self.n * self.layers
+        let grid = Grid { side: n, layers };
+        Ok(Self { grid, ranks: ranks as u64, partition: args.sparse.partition.unwrap_or_default() })
     }
 
     fn owned(&self, rank: usize) -> Vec<u64> {
-        let start = |rank: u64| (rank * self.points()).div_ceil(self.ranks);
+        let start = |rank: u64| (rank * self.grid.points()).div_ceil(self.ranks);
         match self.partition {
             GridPartition::Slab => (start(rank as u64)..start(rank as u64 + 1)).collect(),
             GridPartition::Random => {
-                (0..self.points()).filter(|&point| mix(point) % self.ranks == rank as u64).collect()
+                (0..self.grid.points()).filter(|&point| mix(point) % self.ranks == rank as u64).collect()
             }
         }
-    }
-
-    /// The point itself and its neighbours, ascending.
-    fn columns(self, point: u64) -> impl Iterator<Item = u64> {
-        let (n, plane) = (self.n, self.n * self.n);
-        let (i, j, k) = (point / plane, point / n % n, point % n);
-        let all = [
-            (i > 0, point.wrapping_sub(plane)),
-            (j > 0, point.wrapping_sub(n)),
-            (k > 0, point.wrapping_sub(1)),
-            (true, point),
-            (k + 1 < n, point + 1),
-            (j + 1 < n, point + n),
-            (i + 1 < self.layers, point + plane),
-        ];
-        all.into_iter().filter(|(exists, _)| *exists).map(|(_, point)| point)
     }
 
     fn name(&self) -> &'static str {
@@ -74,12 +53,12 @@ impl Shape {
     }
 
     fn case(&self) -> String {
-        let (name, n) = (self.name(), self.n);
-        if self.layers == n { format!("{name}_n{n}_c1") } else { format!("{name}_n{n}x{n}x{}_c1", self.layers) }
+        let (name, Grid { side: n, layers }) = (self.name(), self.grid);
+        if layers == n { format!("{name}_n{n}_c1") } else { format!("{name}_n{n}x{n}x{layers}_c1") }
     }
 
     fn descriptor(self, world: &parhelion::Communicator, owned: &[u64]) -> CommResult<Descriptor> {
-        let edges = owned.iter().flat_map(|&row| self.columns(row).map(move |column| (row, column)));
+        let edges = owned.iter().flat_map(|&row| self.grid.columns(row).map(move |column| (row, column)));
         Descriptor::builder(world).owned(owned.iter().copied()).edges(edges).assemble()
     }
 }
@@ -124,7 +103,7 @@ fn exchanges(bench: &mut Bench<'_>, args: &BenchArgs, shape: Shape, owned: &[u64
 
         let mut extra = format!(
             ",\"n\":{},\"part\":\"{}\",\"nloc\":{},\"nhalo\":{}",
-            shape.n,
+            shape.grid.side,
             shape.name(),
             index.owned_len(),
             index.halo_len()
@@ -185,7 +164,7 @@ fn assembly(bench: &mut Bench<'_>, shape: Shape, owned: &[u64]) -> Result<()> {
         ",\"n\":{},\"part\":\"{}\",\"edges\":{edges},\"halo\":{halo},\"edges_per_rank\":{most_edges},\
          \"halo_per_rank\":{most_halo},\"s_per_million_edges\":{:.4},\"s_per_million_halo\":{:.4},\
          \"neighbours\":{neighbours},\"messages\":{messages},\"sent_bytes\":{sent},\"collectives\":{collectives}",
-        shape.n,
+        shape.grid.side,
         shape.name(),
         per_million(edges),
         per_million(halo)
@@ -208,24 +187,16 @@ fn assembly(bench: &mut Bench<'_>, shape: Shape, owned: &[u64]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn shape(n: u64, ranks: u64, partition: GridPartition) -> Shape {
-        Shape { n, layers: n, ranks, partition }
-    }
-
     #[test]
-    fn every_point_has_one_owner_and_as_many_neighbours_as_its_place_gives() {
+    fn every_point_has_one_owner() {
+        let shape = |partition| Shape { grid: Grid::cube(5), ranks: 3, partition };
         for partition in [GridPartition::Slab, GridPartition::Random] {
-            let shape = shape(5, 3, partition);
-            let mut all: Vec<u64> = (0..3).flat_map(|rank| shape.owned(rank)).collect();
+            let mut all: Vec<u64> = (0..3).flat_map(|rank| shape(partition).owned(rank)).collect();
             all.sort_unstable();
             assert_eq!(all, (0..125).collect::<Vec<_>>());
         }
         // As `halo_sparse.c` has it: the owner of `g` is `g * np / G`.
-        assert!(shape(5, 3, GridPartition::Slab).owned(1).iter().all(|g| g * 3 / 125 == 1));
-        let shape = shape(5, 1, GridPartition::Slab);
-        assert_eq!((0..125).map(|point| shape.columns(point).count()).sum::<usize>(), 7 * 125 - 6 * 25);
-        assert_eq!(shape.columns(0).collect::<Vec<_>>(), [0, 1, 5, 25]);
-        assert_eq!(shape.columns(62).collect::<Vec<_>>(), [37, 57, 61, 62, 63, 67, 87]);
+        assert!(shape(GridPartition::Slab).owned(1).iter().all(|g| g * 3 / 125 == 1));
     }
 
     #[test]

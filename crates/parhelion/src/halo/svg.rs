@@ -12,6 +12,8 @@ const LONG: f64 = 1000.0;
 const THINNEST: f64 = 0.25;
 /// Room around everything, for arrows that swing out and for the heading.
 const MARGIN: f64 = 70.0;
+/// The radius of a patch that is a list.
+const DISC: f64 = 34.0;
 /// Above this many pieces, arrows are per message.
 const MANY: usize = 40;
 
@@ -173,10 +175,10 @@ impl<'a> Scene<'a> {
 
     fn of_lists(drawing: &'a Drawing) -> Self {
         let count = drawing.patches.len().max(1) as f64;
-        let radius = LONG / 2.0;
+        let radius = LONG / 2.0 - DISC;
         let place = |(n, shape)| {
             let angle = std::f64::consts::TAU * n as f64 / count - std::f64::consts::FRAC_PI_2;
-            let centre = [MARGIN + radius * (1.0 + angle.cos()), MARGIN + radius * (1.0 + angle.sin())];
+            let centre = [angle.cos(), angle.sin()].map(|x| MARGIN + LONG / 2.0 + radius * x);
             Placed { shape, pull: [0.0; 3], centre }
         };
         Scene {
@@ -222,7 +224,7 @@ impl<'a> Scene<'a> {
         if let Cells::List(_) = shape.parent {
             return writeln!(
                 f,
-                "<g><title>{name}</title><circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"34\" fill=\"{}\" stroke=\"#333\"{dashes}/></g>",
+                "<g><title>{name}</title><circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{DISC}\" fill=\"{}\" stroke=\"#333\"{dashes}/></g>",
                 centre[0],
                 centre[1],
                 colour(shape.rank, 75)
@@ -282,8 +284,12 @@ impl<'a> Scene<'a> {
                 // What a rank copies to itself shows where it lies; it is no message.
                 None if !per_piece && from.rank == to.rank => {}
                 None => {
-                    // Between centres, where many arrows meet, each keeps a little away.
-                    let away = if per_piece { 0.0 } else { 0.12 };
+                    // Between discs, where an arrow crosses their edges; between centres, where many meet, a little away.
+                    let away = match (to.cells, per_piece) {
+                        (Cells::List(_), _) => (DISC + 4.0) / (end[0] - start[0]).hypot(end[1] - start[1]).max(1.0),
+                        (_, true) => 0.0,
+                        (_, false) => 0.12,
+                    };
                     let [start, end] = [[start, end], [end, start]]
                         .map(|[near, far]| std::array::from_fn(|i| near[i] + away * (far[i] - near[i])));
                     known.insert((from.rank, to.rank), messages.len());
@@ -346,16 +352,23 @@ fn arrow(f: &mut fmt::Formatter<'_>, start: Point, end: Point, colour: &str) -> 
 }
 
 fn text(f: &mut fmt::Formatter<'_>, [x, y]: Point, size: u32, colour: &str, words: &str) -> fmt::Result {
-    writeln!(
-        f,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" fill=\"{colour}\" stroke=\"white\" stroke-width=\"4\" \
-         paint-order=\"stroke\">{words}</text>"
-    )
+    // The white behind it as a text of its own: not every program that shows SVG knows `paint-order`.
+    for paint in ["fill=\"white\" stroke=\"white\" stroke-width=\"4\"", &format!("fill=\"{colour}\"")] {
+        writeln!(f, "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" {paint}>{words}</text>")?;
+    }
+    Ok(())
 }
 
-/// Neighbouring ranks get colours far apart: hues by the golden angle.
+/// Neighbouring ranks get colours far apart: hues by the golden angle, at a saturation of 0.6. In numbers that every
+/// program that shows SVG knows (from hue, saturation and lightness as in CSS Color 4, section 7.1).
 fn colour(rank: usize, lightness: u32) -> String {
-    format!("hsl({:.0},60%,{lightness}%)", (rank as f64 * 137.508) % 360.0)
+    let (hue, lightness) = ((rank as f64 * 137.508) % 360.0, f64::from(lightness) / 100.0);
+    let reach = 0.6 * lightness.min(1.0 - lightness);
+    let [r, g, b] = [0.0, 8.0, 4.0].map(|n| {
+        let k = (n + hue / 30.0) % 12.0;
+        (255.0 * (lightness - reach * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0))).round() as u8
+    });
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {

@@ -7,7 +7,9 @@ use crate::model::on_threads;
 
 /// The numbers in a picture's arrow labels, in bytes.
 fn labels(svg: &str) -> Vec<usize> {
-    let texts = svg.split("<text ").skip(1).filter_map(|t| t.split_once('>')?.1.split_once('<').map(|(text, _)| text));
+    // Each stands on itself in white.
+    let inked = svg.split("<text ").skip(1).filter(|t| !t.contains("fill=\"white\""));
+    let texts = inked.filter_map(|t| t.split_once('>')?.1.split_once('<').map(|(text, _)| text));
     texts.filter_map(|t| t.strip_suffix(" B")?.parse().ok()).collect()
 }
 

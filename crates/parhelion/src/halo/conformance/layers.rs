@@ -225,7 +225,13 @@ fn again(c: &Communicator) -> Outcome {
     let mine = (0..n).filter(|i| [i % size, (i + 1) % size].contains(&(c.rank() as u64)));
     let pattern = Descriptor::builder(c).owned(mine).coverage(Coverage::Every).edges(edges(shape));
     let shared = pattern.assemble()?;
-    is_extended(c, &shared.extend(2)?, &shared, &rows, &owned(&shared)?, 2)
+    is_extended(c, &shared.extend(2)?, &shared, &rows, &owned(&shared)?, 2)?;
+    // A line of which each rank owns six points and the next four: seen from the right, a rank's neighbour has rows of points
+    // whose master is the rank before it.
+    let (n, start) = (6 * size, 6 * c.rank() as u64);
+    let pattern = Descriptor::builder(c).owned(start..(start + 10).min(n)).coverage(Coverage::Every);
+    let line = pattern.edges(edges([1, 1, n])).assemble()?;
+    is_extended(c, &line.extend(4)?, &line, &rows_of([1, 1, n]), &owned(&line)?, 4)
 }
 
 fn nothing(c: &Communicator) -> Outcome {

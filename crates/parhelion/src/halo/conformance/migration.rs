@@ -64,6 +64,15 @@ fn in_flight(c: &Communicator) -> Outcome {
             ensure(right, format_args!("{settings}: a second one in flight"))?;
             y = landed;
         }
+        // One source and two targets by turns: messages that are bound to one do not land in it again.
+        let (mut source, mut idle) = (x.clone(), DistVector::zeros(&to));
+        for round in 0..4 {
+            y.fill(-1.0);
+            let (back, landed) = migration.start_into(source, y)?.finish()?.into_vectors();
+            let right = to.owned().zip(landed.owned()).all(|(i, &y)| y == i as f32);
+            ensure(right, format_args!("{settings}, target of round {round}: {:?}", landed.owned()))?;
+            (source, y) = (back, std::mem::replace(&mut idle, landed));
+        }
         drop(migration.start(x.clone())?);
         let after = migration.migrate(&x)?;
         ensure(

@@ -86,7 +86,7 @@ pub(super) fn runs(given: impl Iterator<Item = (usize, usize)>) -> Layout {
         [Run { start, len }] => Layout::Contiguous { start, len },
         _ => match grid(&runs) {
             Some(strided) => Layout::Strided(strided),
-            None => Layout::Runs(Runs { runs: runs.into(), len, end }),
+            None => Layout::Runs(Runs::new(runs.into(), len, end)),
         },
     }
 }

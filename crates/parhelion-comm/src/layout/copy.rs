@@ -2,7 +2,7 @@
 
 use super::kernel::{self, PairCopy, RowCopy};
 use super::nest::{Level, Nest};
-use super::{Layout, Run};
+use super::{Layout, Run, Runs};
 
 /// Copies the elements of `from` in `src` to the elements of `to` in `dst`, in layout order; `size` is the bytes of an
 /// element. One pass, no allocation; regular layouts are one nest of loops around rows compiled for their length.
@@ -22,10 +22,10 @@ pub unsafe fn copy(src: *const u8, from: &Layout, dst: *mut u8, to: &Layout, siz
                 kernel::run(src.add(a * size), dst.add(b * size), len * size);
             }
             (Layout::Runs(runs), Layout::Contiguous { start, .. }) => {
-                list::<true>(dst.add(start * size), src.cast_mut(), runs.as_slice(), size);
+                list::<true>(dst.add(start * size), src.cast_mut(), runs, size);
             }
             (Layout::Contiguous { start, .. }, Layout::Runs(runs)) => {
-                list::<false>(src.add(start * size).cast_mut(), dst, runs.as_slice(), size);
+                list::<false>(src.add(start * size).cast_mut(), dst, runs, size);
             }
             (Layout::Runs(_), _) | (_, Layout::Runs(_)) => pieces(src, from, dst, to, size),
             _ => match Nest::new(from, to) {
@@ -151,14 +151,37 @@ unsafe fn around(
 ///
 /// # Safety
 /// As [`copy`], with the sides that `PACK` gives.
-unsafe fn list<const PACK: bool>(packed: *mut u8, scattered: *mut u8, runs: &[Run], size: usize) {
+unsafe fn list<const PACK: bool>(packed: *mut u8, scattered: *mut u8, list: &Runs, size: usize) {
+    let runs = list.as_slice();
     // SAFETY: the caller's promise; the arms differ in what the compiler knows.
     unsafe {
-        match size {
-            4 => listed::<PACK, 4>(packed, scattered, runs, 4),
-            8 => listed::<PACK, 8>(packed, scattered, runs, 8),
-            16 => listed::<PACK, 16>(packed, scattered, runs, 16),
+        match (size, &list.indices) {
+            (4, Some(indices)) => indexed::<PACK, u32>(packed.cast(), scattered.cast(), indices),
+            (8, Some(indices)) => indexed::<PACK, u64>(packed.cast(), scattered.cast(), indices),
+            (16, Some(indices)) => indexed::<PACK, [u64; 2]>(packed.cast(), scattered.cast(), indices),
+            (4, None) => listed::<PACK, 4>(packed, scattered, runs, 4),
+            (8, None) => listed::<PACK, 8>(packed, scattered, runs, 8),
+            (16, None) => listed::<PACK, 16>(packed, scattered, runs, 16),
             _ => listed::<PACK, 0>(packed, scattered, runs, size),
+        }
+    }
+}
+
+/// [`list`] for elements as long as `E`, one by one: without a branch for each run.
+///
+/// # Safety
+/// As [`list`], for its indices.
+unsafe fn indexed<const PACK: bool, E: Copy>(packed: *mut E, scattered: *mut E, indices: &[u32]) {
+    for (i, &index) in indices.iter().enumerate() {
+        // SAFETY: the index lies inside the scattered side, its place in the list inside the packed one; elements need not
+        // be aligned for `E`.
+        unsafe {
+            let (packed, there) = (packed.add(i), scattered.add(index as usize));
+            if PACK {
+                packed.write_unaligned(there.read_unaligned());
+            } else {
+                there.write_unaligned(packed.read_unaligned());
+            }
         }
     }
 }

@@ -102,11 +102,13 @@ impl Strided {
 }
 
 /// Runs in any order. Clones share them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Runs {
     runs: Arc<[Run]>,
     len: usize,
     end: usize,
+    /// Every index, where runs are so short that a loop over indices copies them faster than one over runs.
+    indices: Option<Arc<[u32]>>,
 }
 
 /// Consecutive elements.
@@ -119,9 +121,39 @@ pub struct Run {
 }
 
 impl Runs {
+    /// Runs below this length, in the mean, are copied index by index.
+    const SHORT: usize = 4;
+
+    fn new(runs: Arc<[Run]>, len: usize, end: usize) -> Runs {
+        let is_scattered = len / Self::SHORT < runs.len() && u32::try_from(end).is_ok();
+        let all = || runs.iter().flat_map(|run| run.start as u32..(run.start + run.len) as u32);
+        let indices = is_scattered.then(|| all().collect());
+        Runs { runs, len, end, indices }
+    }
+
     /// The runs, in order.
     pub fn as_slice(&self) -> &[Run] {
         &self.runs
+    }
+}
+
+impl PartialEq for Runs {
+    fn eq(&self, other: &Self) -> bool {
+        self.runs == other.runs
+    }
+}
+
+impl Eq for Runs {}
+
+impl std::hash::Hash for Runs {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.runs.hash(state);
+    }
+}
+
+impl fmt::Debug for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.runs.iter()).finish()
     }
 }
 
@@ -204,11 +236,10 @@ impl Layout {
                 run: s.run * bytes,
                 axes: s.axes.map(|a| Axis { count: a.count, stride: a.stride * bytes }),
             }),
-            Layout::Runs(r) => Layout::Runs(Runs {
-                runs: r.runs.iter().map(|run| Run { start: run.start * bytes, len: run.len * bytes }).collect(),
-                len: r.len * bytes,
-                end: r.end * bytes,
-            }),
+            Layout::Runs(r) => {
+                let runs = r.runs.iter().map(|run| Run { start: run.start * bytes, len: run.len * bytes });
+                Layout::Runs(Runs::new(runs.collect(), r.len * bytes, r.end * bytes))
+            }
         }
     }
 
@@ -221,11 +252,10 @@ impl Layout {
         match self {
             Layout::Contiguous { start, len } => Layout::contiguous(start + by, *len),
             Layout::Strided(s) => Layout::Strided(Strided { start: s.start + by, ..*s }),
-            Layout::Runs(r) => Layout::Runs(Runs {
-                runs: r.runs.iter().map(|run| Run { start: run.start + by, len: run.len }).collect(),
-                len: r.len,
-                end: r.end + by,
-            }),
+            Layout::Runs(r) => {
+                let runs = r.runs.iter().map(|run| Run { start: run.start + by, len: run.len });
+                Layout::Runs(Runs::new(runs.collect(), r.len, r.end + by))
+            }
         }
     }
 

@@ -6,13 +6,14 @@ use parhelion_comm::{Communicator, Complex, Op};
 use super::check::{ensure, value};
 use super::meshes::{PARTITIONS, Partition, mesh_of, rounds, settings_for};
 use crate::halo::{Plan, start_exchange};
-use crate::index::{Coverage, Descriptor, DistVector, List};
+use crate::index::{Coverage, Descriptor, DistMultiVector, DistVector, List, Order};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("lists: schemes, lists and directions of one vector change in any order", any_order),
     Case::new("lists: <A x, y> = <x, At y> for every list and scheme", inner_products),
     Case::new("lists: the adjoint of every list has the same bits by every scheme", same_bits),
     Case::new("lists: vectors are in flight on several lists together, and what is readable stays", in_flight),
+    Case::new("lists: several columns are carried as a vector is", columns),
     Case::new("lists: a list that nobody has moves nothing", absent),
     Case::new("lists: a vector whose operator panics is on the halo's list again", panics),
 ];
@@ -229,6 +230,52 @@ fn in_flight(c: &Communicator) -> Outcome {
         ensure(right, format_args!("{settings}: another vector in flight"))?;
     }
     Ok(())
+}
+
+fn columns(c: &Communicator) -> Outcome {
+    let index = descriptor(c, Partition::Random)?;
+    for settings in settings_for(c) {
+        index.set_scheme(settings);
+        for list in List::ALL {
+            for order in [Order::RowMajor, Order::ColumnMajor] {
+                let single = [whole(&index, 1), whole(&index, 2)];
+                let mut all = DistMultiVector::zeros_in(&index, single.len(), order);
+                for (column, x) in single.iter().enumerate() {
+                    x.local().iter().enumerate().for_each(|(local, &x)| all.local_mut()[[local, column]] = x);
+                }
+                let same = |all: &DistMultiVector<f64>, single: &[DistVector<f64>], way: &str| {
+                    let mut columns = single.iter().enumerate();
+                    let same = columns.all(|(column, x)| all.local().column(column).iter().eq(x.local()));
+                    ensure(same, format_args!("{settings}, {list:?}, {order:?}, {way}"))
+                };
+                let mut want = single.clone();
+                for x in &mut want {
+                    x.exchange_on(list)?;
+                }
+                let mut exchanged = all.clone();
+                exchanged.exchange_on(list)?;
+                same(&exchanged, &want, "exchanged")?;
+                let inflight = all.clone().start_exchange_on(list)?;
+                for (start, rows) in inflight.owned().runs() {
+                    let same = (0..rows.nrows()).all(|i| rows[[i, 1]] == single[1].local()[start + i]);
+                    ensure(same, format_args!("{settings}, {list:?}, {order:?}: in flight"))?;
+                }
+                same(&inflight.finish()?.into_vector(), &want, "started and finished")?;
+                let mut want = single;
+                for x in &mut want {
+                    x.exchange_adjoint_on(list, Op::Sum)?;
+                }
+                all.exchange_adjoint_on(list, Op::Sum)?;
+                same(&all, &want, "the adjoint")?;
+            }
+        }
+    }
+    // A list that nobody has.
+    let alone = mesh_of(c, [1, 4, 5], Partition::Blocks)?;
+    let mut all = DistMultiVector::full(&alone, 2, 1.5);
+    all.exchange_adjoint_on(List::Extension, Op::Sum)?;
+    let all = all.start_exchange_on(List::Overlap)?.finish()?.into_vector();
+    ensure(all.owned().iter().all(|&x| x == 1.5), "a list that nobody has moved columns")
 }
 
 fn absent(c: &Communicator) -> Outcome {

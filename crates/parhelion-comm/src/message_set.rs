@@ -59,7 +59,8 @@ pub enum Method {
     Neighbor,
     /// A persistent neighbourhood collective (MPI section 8.8), or the non-blocking one where the library has none.
     PersistentNeighbor,
-    /// The receiver gets the message out of the sender's window (MPI section 12.5.2: post, start, complete, wait).
+    /// The receiver gets the message out of the sender's window (MPI section 12.5.3), which is always open, once an empty
+    /// message tells it that the data are there.
     Pull,
     /// The sender puts the message into the receiver's window.
     Push,

@@ -17,9 +17,10 @@ pub enum Scheme {
     Neighbor,
     /// A persistent neighbourhood collective, set up once (MPI section 8.8).
     PersistentNeighbor,
-    /// Each rank gets what it needs from its neighbours' windows (MPI chapter 12).
+    /// Each rank gets what it needs from its neighbours' windows (MPI chapter 12): in its start, a test or its finish,
+    /// whichever finds that the neighbour has started.
     RmaPull,
-    /// Each rank puts what its neighbours need into their windows (MPI chapter 12).
+    /// Each rank puts what its neighbours need into their windows (MPI chapter 12), in its start.
     RmaPush,
     /// Each rank copies straight out of the arrays of the ranks whose memory it can read, and messages the rest.
     Shared,

@@ -89,13 +89,19 @@ fn several_columns_take_the_same_iterations_by_every_scheme() {
         columns.map(|column| column["iterations"].as_u64().unwrap()).collect()
     };
     each_library(|name, run| {
-        for scheme in ["p2p", "persistent", "neighbor", "persistent-neighbor", "rma-pull", "rma-push", "shared", "auto"]
-        {
-            for overlap in ["on", "off"] {
-                let value = object(name, &run(3, &[&common[..], &["--scheme", scheme, "--overlap", overlap]].concat()));
-                assert_eq!(iterations(&value), iterations(&alone), "{name} {scheme}, overlap {overlap}");
-                assert_eq!(value["converged"], true, "{name} {scheme}");
-            }
+        for (scheme, overlap) in [
+            ("p2p", "on"),
+            ("persistent", "off"),
+            ("neighbor", "on"),
+            ("persistent-neighbor", "off"),
+            ("rma-pull", "on"),
+            ("rma-push", "on"),
+            ("shared", "off"),
+            ("auto", "on"),
+        ] {
+            let value = object(name, &run(3, &[&common[..], &["--scheme", scheme, "--overlap", overlap]].concat()));
+            assert_eq!(iterations(&value), iterations(&alone), "{name} {scheme}, overlap {overlap}");
+            assert_eq!(value["converged"], true, "{name} {scheme}");
         }
     });
 }

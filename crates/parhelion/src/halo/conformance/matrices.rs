@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("matrices: a fault of one rank is an error at every rank", faults),
 ];
 
-type Entry<T> = (u64, u64, T);
+pub(super) type Entry<T> = (u64, u64, T);
 
 /// The 7-point operator with values that differ from place to place, by rows.
 fn operator(shape: [u64; 3]) -> Vec<Entry<f64>> {
@@ -34,14 +34,19 @@ fn operator(shape: [u64; 3]) -> Vec<Entry<f64>> {
 }
 
 /// What one rank would compute.
-fn product(entries: &[Entry<f64>], x: &[f64]) -> Vec<f64> {
+pub(super) fn product(entries: &[Entry<f64>], x: &[f64]) -> Vec<f64> {
     let mut y = vec![0.0; x.len()];
     entries.iter().for_each(|&(i, j, a)| y[i as usize] += a * x[j as usize]);
     y
 }
 
 /// The rows of `entries` that the partition gives this rank.
-fn by_rows<T: Number>(c: &Communicator, n: u64, partition: Partition, entries: &[Entry<T>]) -> Result<DistMatrix<T>> {
+pub(super) fn by_rows<T: Number>(
+    c: &Communicator,
+    n: u64,
+    partition: Partition,
+    entries: &[Entry<T>],
+) -> Result<DistMatrix<T>> {
     let mine = entries.iter().copied().filter(|&(i, _, _)| partition.owner(i, n, c.size()) == c.rank());
     DistMatrix::assemble(partition.own(Descriptor::builder(c), n, c), mine)
 }
@@ -245,16 +250,23 @@ fn queries(c: &Communicator) -> Outcome {
     Ok(())
 }
 
-/// Conjugate gradients, with the inverse diagonal if asked: iterations, and the solution.
-fn conjugate_gradients(a: &DistMatrix<f64>, b: &DistVector<f64>, jacobi: bool) -> Result<(usize, DistVector<f64>)> {
+/// At most `most` iterations of conjugate gradients, with the inverse diagonal if asked: how many it took to reduce the
+/// residual to `tolerance`, and the solution.
+pub(super) fn conjugate_gradients(
+    a: &DistMatrix<f64>,
+    b: &DistVector<f64>,
+    jacobi: bool,
+    tolerance: f64,
+    most: usize,
+) -> Result<(usize, DistVector<f64>)> {
     let mut inverse = a.diagonal();
     inverse.owned_mut().iter_mut().for_each(|x| *x = if jacobi { x.recip() } else { 1.0 });
     let (mut x, mut r, mut ap) = (b.zeros_like(), b.clone(), b.zeros_like());
     let mut z = r.clone();
     z.zip_inplace(&inverse, |z, factor| *z *= factor)?;
     let mut p = z.clone();
-    let (goal, mut rz) = (1e-6 * b.norm()?, r.dot(&z)?);
-    for iteration in 0..1000 {
+    let (goal, mut rz) = (tolerance * b.norm()?, r.dot(&z)?);
+    for iteration in 0..most {
         if r.norm()? <= goal {
             return Ok((iteration, x));
         }
@@ -268,7 +280,7 @@ fn conjugate_gradients(a: &DistMatrix<f64>, b: &DistVector<f64>, jacobi: bool) -
         p.axpby(1.0, &z, next / rz)?;
         rz = next;
     }
-    Ok((1000, x))
+    Ok((most, x))
 }
 
 fn solve(c: &Communicator) -> Outcome {
@@ -289,7 +301,7 @@ fn solve(c: &Communicator) -> Outcome {
             settings_for(c).filter(|settings| *settings == Scheme::P2p.into() || *settings == Scheme::Shared.into());
         for settings in few {
             a.descriptor().set_scheme(settings);
-            let (iterations, mut x) = conjugate_gradients(&a, &b, jacobi)?;
+            let (iterations, mut x) = conjugate_gradients(&a, &b, jacobi, 1e-6, 1000)?;
             let mut ax = x.zeros_like();
             a.multiply(&mut x, &mut ax)?;
             ax.axpy(-1.0, &b)?;

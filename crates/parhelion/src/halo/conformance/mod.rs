@@ -6,6 +6,7 @@
 mod adjoint;
 mod check;
 mod choice;
+mod collection;
 mod columns;
 mod fill;
 mod flight;
@@ -34,6 +35,7 @@ pub fn suite() -> Vec<Case> {
         migration::CASES,
         columns::CASES,
         matrices::CASES,
+        collection::CASES,
         patches::CASES,
         choice::CASES,
         leaks::CASES,

@@ -40,7 +40,19 @@ pub(crate) fn tests() -> Step {
 
 /// What only the optional graph partitioner has: its C source is built, and its tests pass.
 pub(crate) fn partitioner() -> Step {
-    let args = &["test", "--package", "parhelion", "--lib", "--features", "metis", "partition"];
+    let args = &[
+        "test",
+        "--package",
+        "parhelion",
+        "--package",
+        "parhelion-cli",
+        "--lib",
+        "--test",
+        "plan",
+        "--features",
+        "metis",
+        "partition",
+    ];
     Step { name: "partitioner", args, environment: &[], runs_tests: true }
 }
 

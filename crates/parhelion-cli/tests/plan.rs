@@ -101,8 +101,9 @@ fn the_picture_has_an_arrow_for_each_message() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let picture = std::fs::read_to_string(&path).unwrap();
     assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
-    // Of the four messages each is a plane of 36 points.
-    assert_eq!(picture.matches("288 B").count(), 4, "{picture}");
+    // Of the four messages each is a plane of 36 points; its label stands on itself in white.
+    assert_eq!(picture.matches("<path ").count(), 4, "{picture}");
+    assert_eq!(picture.matches("288 B").count(), 2 * 4, "{picture}");
 }
 
 #[test]

@@ -117,6 +117,19 @@ impl ExchangeTimes {
 /// The end of a peer's case in which a rank's halo is grouped by owner, so that messages arrive in place.
 const GROUPED: &str = "_grouped";
 
+/// Adds each ratio and its verdict to `row`, and to `missed` what was missed of `subject`.
+pub(crate) fn append<const N: usize>(
+    row: &mut Vec<String>,
+    subject: &str,
+    ratios: [(&str, Ratio); N],
+    missed: &mut Vec<String>,
+) {
+    for (what, ratio) in ratios {
+        missed.extend(ratio.missed(&format!("{subject}, {what}")));
+        row.extend([ratio.value(), ratio.verdict()]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Halo exchanges side by side: the C program `halo3d`, our schemes on the same library, and threads beside the limit.
 
 use crate::compare::{Ratio, Side, time};
-use crate::exchange::{Arguments, ExchangeTimes, Twin};
+use crate::exchange::{Arguments, ExchangeTimes, Twin, append};
 use crate::table::Table;
 
 /// Blocks, halo widths and numbers of fields; each with each.
@@ -73,10 +73,7 @@ pub(crate) fn beside_peer(times: &ExchangeTimes, library: &'static str, missed: 
             ("p2p / isend_pack_agg", Ratio::new(p2p, twin, Some(1.05))),
         ];
         let mut row = vec![case.clone(), time(two_sided), time(pull), time(auto)];
-        for (what, ratio) in ratios {
-            missed.extend(ratio.missed(&format!("{library}, {case}, {what}")));
-            row.extend([ratio.value(), ratio.verdict()]);
-        }
+        append(&mut row, &format!("{library}, {case}"), ratios, missed);
         table.row(row);
     }
     table

@@ -107,7 +107,22 @@ impl Verdict {
 
     fn of_cargo_output(success: bool, end: &str, out: &str) -> Self {
         let mut verdict = Verdict::default();
+        // The test that passed whose output this is: it says itself where it could not run.
+        let (mut passed, mut shown, mut absent) = (false, None, 0);
         for line in out.lines() {
+            match line {
+                "successes:" => passed = true,
+                "failures:" => passed = false,
+                _ => {}
+            }
+            if let Some(name) = line.strip_prefix("---- ").and_then(|l| l.strip_suffix(" stdout ----")) {
+                shown = passed.then_some(name);
+            } else if let Some(why) = line.strip_prefix("not run: ")
+                && let Some(name) = shown.take()
+            {
+                verdict.skipped.push((name.to_owned(), why.to_owned()));
+                absent += 1;
+            }
             if let Some(result) = line.strip_prefix("test result: ") {
                 verdict.counts += cargo_counts(result);
             } else if let Some(test) = line.strip_prefix("test ") {
@@ -119,6 +134,8 @@ impl Verdict {
                 }
             }
         }
+        verdict.counts.passed = verdict.counts.passed.saturating_sub(absent);
+        verdict.counts.skipped += absent;
         if !success && verdict.counts.failed == 0 {
             verdict.add_failure(format!("cargo test: {end}"));
         } else if verdict.counts.passed + verdict.counts.failed == 0 {
@@ -310,6 +327,11 @@ mod tests {
     #[test]
     fn cargo_test_that_does_not_build_or_runs_nothing_has_failed() {
         assert_eq!(Verdict::of_cargo_output(false, "exit status: 101", "").counts, counts(0, 1, 0));
+        let absent = "test a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\nnot run: no matrix\n\n\nsuccesses:\n    a\n    b\n\n\
+            test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        let verdict = Verdict::of_cargo_output(true, "exit status: 0", absent);
+        assert_eq!(verdict.counts, counts(1, 0, 1));
+        assert_eq!(verdict.skipped, [("a".to_owned(), "no matrix".to_owned())]);
         let none = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
         assert_eq!(Verdict::of_cargo_output(true, "exit status: 0", none).counts, counts(0, 1, 0));
     }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::compare::{Ratio, Side, time};
-use crate::exchange::{Arguments, ExchangeTimes, Twin};
+use crate::exchange::{Arguments, ExchangeTimes, Twin, append};
 use crate::table::Table;
 
 /// Points along each edge of the grid, and who owns them; each with each.
@@ -60,10 +60,7 @@ pub(crate) fn beside_peer(times: &ExchangeTimes, library: &'static str, missed: 
             ("auto / shm_pull", Ratio::new(auto, pull, Some(1.15))),
         ];
         let mut row = vec![case.clone(), time(two_sided), time(pull), time(auto)];
-        for (what, ratio) in ratios {
-            missed.extend(ratio.missed(&format!("{library}, {case}, {what}")));
-            row.extend([ratio.value(), ratio.verdict()]);
-        }
+        append(&mut row, &format!("{library}, {case}"), ratios, missed);
         table.row(row);
     }
     table

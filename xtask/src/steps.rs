@@ -35,7 +35,8 @@ pub(crate) fn clippy() -> Step {
 
 /// Unit, property, doc and compile-fail tests.
 pub(crate) fn tests() -> Step {
-    Step { name: "cargo-test", args: &["test", "--workspace", "--no-fail-fast"], environment: &[], runs_tests: true }
+    let args = &["test", "--workspace", "--no-fail-fast", "--", "--show-output"];
+    Step { name: "cargo-test", args, environment: &[], runs_tests: true }
 }
 
 /// What only the optional graph partitioner has: its C source is built, and its tests pass.
@@ -52,6 +53,8 @@ pub(crate) fn partitioner() -> Step {
         "--features",
         "metis",
         "partition",
+        "--",
+        "--show-output",
     ];
     Step { name: "partitioner", args, environment: &[], runs_tests: true }
 }

@@ -4,6 +4,8 @@
 //!
 //! A backend is a folder here and an entry in [`registry`]; nothing outside this module knows which backends exist. It
 //! supplies [`Transport`], one object per communicator and rank, and [`Pending`], one object per operation in flight.
+//! With point-to-point alone it has message sets ([`generic`]) and the algorithms of collectives ([`messages`]); what it can do
+//! better it does itself.
 //!
 //! 1. **Bytes.** Point-to-point moves bytes; [`Collective`] says which bytes belong together and how they combine.
 //!    Arguments arrive validated: ranks, roots and tags in range, lengths that fit each other on this rank.

@@ -300,15 +300,4 @@ mod tests {
         assert_eq!(graph.directed_edges().collect::<Vec<_>>(), [(0, 1), (1, 0), (1, 3), (3, 1)]);
         assert!(Graph::from_edges(2, [(0, 2)]).is_err());
     }
-
-    #[test]
-    fn the_mesh_of_an_airfoil_is_read() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/4elt.graph");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            eprintln!("not run: the_mesh_of_an_airfoil_is_read: no {}", path.display());
-            return;
-        };
-        let graph = Graph::from_metis(&text).unwrap();
-        assert_eq!((graph.len(), graph.edges()), (15606, 45878));
-    }
 }

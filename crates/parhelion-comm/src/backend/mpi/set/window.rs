@@ -4,9 +4,10 @@
 //!
 //! To free a window is collective, to drop a set is not. All windows are therefore listed at every rank, in the order of
 //! their making. The next making of one frees those that every rank has dropped, of all communicators of the same ranks, be
-//! they gone or not: to make a window waits for these ranks, so that all of them have the same ones in the same order. Where several threads may make windows, that order is one of each communicator only, and so is the
-//! freeing. What is left is freed when the program ends and all ranks are there, in the order of making, which is
-//! the same at any two ranks of one window, so that they cannot wait for each other in a circle.
+//! they gone or not: to make a window waits for these ranks, so that all of them have the same ones in the same order. Where
+//! several threads may make windows, that order is one of each communicator only, and so is the freeing. What is left is
+//! freed when the program ends and all ranks are there, in the order of making, which is the same at any two ranks of one
+//! window, so that they cannot wait for each other in a circle.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};

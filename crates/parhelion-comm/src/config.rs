@@ -1,6 +1,7 @@
 //! [`Config`]: every setting in one struct, read from the environment (`PARHELION_*`) or built in code.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub enum BackendKind {
     Local,
     /// Ranks are processes under an MPI library, loaded at run time.
     Mpi,
+    /// Ranks are processes that talk over sockets; no library is needed.
+    Tcp,
 }
 
 impl fmt::Display for BackendKind {
@@ -21,6 +24,7 @@ impl fmt::Display for BackendKind {
         f.write_str(match self {
             BackendKind::Local => "local",
             BackendKind::Mpi => "mpi",
+            BackendKind::Tcp => "tcp",
         })
     }
 }
@@ -32,7 +36,8 @@ impl FromStr for BackendKind {
         match s {
             "local" => Ok(BackendKind::Local),
             "mpi" => Ok(BackendKind::Mpi),
-            _ => Err(format!("unknown backend {s:?}; this build has local and mpi")),
+            "tcp" => Ok(BackendKind::Tcp),
+            _ => Err(format!("unknown backend {s:?}; this build has local, mpi and tcp")),
         }
     }
 }
@@ -79,8 +84,8 @@ impl FromStr for ThreadLevel {
 ///
 /// | field | environment | default |
 /// |---|---|---|
-/// | `backend` | `PARHELION_BACKEND` = `local`, `mpi` | what launched us, else local |
-/// | `ranks` | `PARHELION_RANKS` | the cores (local); the launcher decides (mpi) |
+/// | `backend` | `PARHELION_BACKEND` = `local`, `mpi`, `tcp` | what launched us, else local |
+/// | `ranks` | `PARHELION_RANKS` | the cores (local); the launcher decides (mpi, tcp) |
 /// | `mpi_library` | `PARHELION_MPI_LIB` = path | searched, see `mpi_abi` |
 /// | `thread_level` | `PARHELION_THREAD_LEVEL` | `funneled` |
 /// | `timeout` | `PARHELION_TIMEOUT` = seconds | none |
@@ -90,6 +95,11 @@ impl FromStr for ThreadLevel {
 /// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
 /// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
 /// | `spin` | `PARHELION_SPIN` = microseconds | 20, or 1 with more ranks than cores |
+/// | `join_timeout` | `PARHELION_JOIN_TIMEOUT` = seconds | 60 |
+/// | `heartbeat` | `PARHELION_HEARTBEAT` = seconds | 30 |
+/// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |
+/// | `connect_all` | `PARHELION_TCP_CONNECT` = `lazy`, `all` | `lazy` |
+/// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -116,6 +126,17 @@ pub struct Config {
     pub trace: bool,
     /// How long a wait spins before it parks (local backend); `None` chooses by ranks and cores.
     pub spin: Option<Duration>,
+    /// How long ranks wait for each other at the start (tcp backend).
+    pub join_timeout: Duration,
+    /// A rank of which nothing was heard for so long is lost (tcp backend).
+    pub heartbeat: Duration,
+    /// The address on which this process is reached (tcp backend); `None` is loopback, unless the ranks meet at another
+    /// address: then the one from which this process reaches rank 0.
+    pub bind: Option<IpAddr>,
+    /// Connect every pair of ranks at the start, not on first use (tcp backend).
+    pub connect_all: bool,
+    /// Messages of up to this many bytes are sent before their receive is known (tcp backend).
+    pub tcp_eager_limit: usize,
 }
 
 impl Default for Config {
@@ -132,6 +153,11 @@ impl Default for Config {
             shared_memory: true,
             trace: false,
             spin: None,
+            join_timeout: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(30),
+            bind: None,
+            connect_all: false,
+            tcp_eager_limit: 65536,
         }
     }
 }
@@ -168,16 +194,34 @@ impl Config {
         if let Some(v) = get("PARHELION_THREAD_LEVEL") {
             config.thread_level = v.parse().map_err(|why| bad("PARHELION_THREAD_LEVEL", &v, why))?;
         }
-        if let Some(v) = get("PARHELION_TIMEOUT") {
-            let seconds = v.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-            config.timeout = match seconds {
-                Some(d) if !d.is_zero() => Some(d),
-                _ => return Err(bad("PARHELION_TIMEOUT", &v, "give seconds, above 0".into())),
-            };
+        let seconds = |name: &str| match get(name) {
+            None => Ok(None),
+            Some(v) => match v.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()) {
+                Some(d) if !d.is_zero() => Ok(Some(d)),
+                _ => Err(bad(name, &v, "give seconds, above 0".into())),
+            },
+        };
+        config.timeout = seconds("PARHELION_TIMEOUT")?;
+        config.join_timeout = seconds("PARHELION_JOIN_TIMEOUT")?.unwrap_or(config.join_timeout);
+        config.heartbeat = seconds("PARHELION_HEARTBEAT")?.unwrap_or(config.heartbeat);
+        for (name, field) in [
+            ("PARHELION_EAGER_LIMIT", &mut config.eager_limit),
+            ("PARHELION_TCP_EAGER_LIMIT", &mut config.tcp_eager_limit),
+        ] {
+            if let Some(v) = get(name) {
+                *field = v.parse().map_err(|_| bad(name, &v, "give a number of bytes".into()))?;
+            }
         }
-        if let Some(v) = get("PARHELION_EAGER_LIMIT") {
-            config.eager_limit =
-                v.parse().map_err(|_| bad("PARHELION_EAGER_LIMIT", &v, "give a number of bytes".into()))?;
+        if let Some(v) = get("PARHELION_BIND") {
+            let address = v.trim_start_matches('[').trim_end_matches(']').parse();
+            config.bind = Some(address.map_err(|_| bad("PARHELION_BIND", &v, "give an IP address".into()))?);
+        }
+        if let Some(v) = get("PARHELION_TCP_CONNECT") {
+            config.connect_all = match v.as_str() {
+                "all" => true,
+                "lazy" => false,
+                _ => return Err(bad("PARHELION_TCP_CONNECT", &v, "give lazy or all".into())),
+            };
         }
         for (name, field) in [
             ("PARHELION_CHECK", &mut config.checks),
@@ -253,6 +297,11 @@ mod tests {
             ("PARHELION_CHECK", "1"),
             ("PARHELION_THREAD_LEVEL", "multiple"),
             ("PARHELION_SPIN", "7"),
+            ("PARHELION_JOIN_TIMEOUT", "90"),
+            ("PARHELION_HEARTBEAT", "2.5"),
+            ("PARHELION_BIND", "[::1]"),
+            ("PARHELION_TCP_CONNECT", "all"),
+            ("PARHELION_TCP_EAGER_LIMIT", "1024"),
         ])
         .unwrap();
         assert_eq!(config.backend, Some(BackendKind::Local));
@@ -261,6 +310,11 @@ mod tests {
         assert_eq!(config.thread_level, ThreadLevel::Multiple);
         assert_eq!(config.spin, Some(Duration::from_micros(7)));
         assert!(config.checks);
+        assert_eq!(config.join_timeout, Duration::from_secs(90));
+        assert_eq!(config.heartbeat, Duration::from_millis(2500));
+        assert_eq!(config.bind, Some("::1".parse().unwrap()));
+        assert!(config.connect_all);
+        assert_eq!(config.tcp_eager_limit, 1024);
         assert_eq!(read(&[("PARHELION_RANKS", "")]).unwrap(), Config::default());
     }
 
@@ -276,6 +330,11 @@ mod tests {
             ("PARHELION_EAGER_LIMIT", "1k"),
             ("PARHELION_THREAD_LEVEL", "some"),
             ("PARHELION_SPIN", "x"),
+            ("PARHELION_JOIN_TIMEOUT", "0"),
+            ("PARHELION_HEARTBEAT", "soon"),
+            ("PARHELION_BIND", "localhost"),
+            ("PARHELION_TCP_CONNECT", "never"),
+            ("PARHELION_TCP_EAGER_LIMIT", "1k"),
         ] {
             let text = read(&[(name, value)]).unwrap_err().to_string();
             assert!(text.contains(name) && text.contains(value), "{text}");

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `main` once per rank, with the settings of the environment.
 ///
-/// Where an MPI launcher started this process, the process is one rank of the launcher's world. Elsewhere
+/// Where `parhelion run` or an MPI launcher started this process, the process is one rank of the launcher's world. Elsewhere
 /// `PARHELION_RANKS` threads (default: the cores) are the ranks. `PARHELION_BACKEND` decides otherwise; see [`Config`].
 ///
 /// Of several failing ranks of this process, the error returned is the one that is not a consequence of another: the
@@ -34,7 +34,7 @@ where
 }
 
 /// Runs `main` once per rank, with these settings, and returns the values of the ranks of this process, in rank order:
-/// all of them on the local backend, one under MPI.
+/// all of them on the local backend, one where ranks are processes.
 ///
 /// # Errors
 /// As [`run`].
@@ -47,6 +47,7 @@ where
     let results = match choose(config)? {
         BackendKind::Local => backend::local::launch(config, main)?,
         BackendKind::Mpi => backend::mpi::launch(config, main)?,
+        BackendKind::Tcp => backend::tcp::launch(config, main)?,
     };
     let mut values = Vec::with_capacity(results.len());
     let (mut cause, mut consequence) = (None, None);
@@ -66,7 +67,8 @@ pub(crate) struct Failure<E> {
     pub(crate) lost_peer: bool,
 }
 
-/// The backend that [`run`] uses here: the configured one, else MPI where an MPI launcher started us, else local.
+/// The backend that [`run`] uses here: the configured one, else tcp where `parhelion run` started us, else MPI where an MPI
+/// launcher started us, else local.
 ///
 /// # Errors
 /// The configured or the launcher's backend cannot be used; the error says why and what to do.
@@ -74,6 +76,10 @@ pub fn choose(config: &Config) -> Result<BackendKind> {
     let unavailable = |text| Err(Error::new("run", ErrorKind::Unavailable(text)));
     let (kind, why) = match config.backend {
         Some(kind) => (kind, format!("backend {kind} was asked for")),
+        // Our own launcher may itself have been started by another one, whose variables are then still there.
+        None if backend::tcp::is_named() => {
+            (BackendKind::Tcp, "PARHELION_RANK, PARHELION_SIZE and PARHELION_RENDEZVOUS are set".to_owned())
+        }
         None => match backend::mpi::launcher() {
             Some(launcher) => (BackendKind::Mpi, format!("{launcher} started this program")),
             None => (BackendKind::Local, String::new()),

@@ -30,6 +30,8 @@ pub(crate) mod messages;
 pub(crate) mod mpi;
 pub(crate) mod prepared;
 pub(crate) mod signature;
+#[cfg_attr(not(unix), path = "no_tcp.rs")]
+pub(crate) mod tcp;
 pub(crate) mod words;
 
 use std::any::Any as StdAny;
@@ -314,12 +316,14 @@ pub(crate) fn availability(kind: BackendKind, config: &Config) -> Availability {
     match kind {
         BackendKind::Local => local::availability(config),
         BackendKind::Mpi => mpi::availability(config),
+        BackendKind::Tcp => tcp::availability(config),
     }
 }
 
 /// Every backend, highest priority first. Asking never initialises anything.
 pub fn registry(config: &Config) -> Vec<Availability> {
-    let mut all = [BackendKind::Mpi, BackendKind::Local].map(|kind| availability(kind, config)).to_vec();
+    let mut all =
+        [BackendKind::Mpi, BackendKind::Tcp, BackendKind::Local].map(|kind| availability(kind, config)).to_vec();
     all.sort_by_key(|a| std::cmp::Reverse(a.priority));
     all
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -84,7 +85,7 @@ impl Ran {
 pub(crate) enum Stderr {
     /// To a file, as stdout does.
     Captured,
-    /// To the terminal: cargo's progress and diagnostics.
+    /// There too, and to our own as it comes: cargo's progress and diagnostics.
     Shown,
 }
 
@@ -101,14 +102,23 @@ pub(crate) fn bounded(mut command: Command, name: &str, stderr: Stderr, limit: D
     };
     let (out_path, out) = file("out")?;
     let (err_path, err) = file("err")?;
-    command.stdin(Stdio::null()).stdout(out);
-    if stderr == Stderr::Captured {
-        command.stderr(err);
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
+    let mut shown = match stderr {
+        Stderr::Captured => None,
+        Stderr::Shown => Some(File::open(&err_path).map_err(|e| format!("cannot read {}: {e}", err_path.display()))?),
+    };
+    if shown.is_some() && io::stderr().is_terminal() {
+        command.env("CARGO_TERM_COLOR", "always");
     }
     let started = Instant::now();
     let mut child = spawn_in_own_group(&mut command)?;
     let end = loop {
-        match child.try_wait() {
+        let ended = child.try_wait();
+        if let Some(file) = &mut shown {
+            // What nobody sees now is in the file all the same.
+            let _ = io::copy(file, &mut io::stderr());
+        }
+        match ended {
             Ok(Some(status)) => break End::Exited(status),
             Ok(None) if started.elapsed() > limit => {
                 end_group(&mut child);
@@ -240,6 +250,14 @@ mod tests {
         assert!(matches!(ran.end, End::Exited(status) if status.code() == Some(3)));
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("to-out\n", "to-err\n"));
         assert_eq!(ran.excerpt(), "    --- stdout\n    to-out\n    --- stderr\n    to-err\n");
+    }
+
+    #[test]
+    fn what_is_shown_as_it_comes_is_kept_all_the_same() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo progress >&2; exit 1"]);
+        let ran = bounded(command, "unit-shown", Stderr::Shown, Duration::from_secs(30)).unwrap();
+        assert_eq!(ran.err, "progress\n");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::launch::{Ran, Stderr, bounded, clean_command};
 use crate::mpi::{LIBRARIES, Library, cores};
 use crate::report::{Report, Verdict};
-use crate::{Result, shared, steps, test};
+use crate::{Result, excerpt, shared, steps, test};
 
 const MPI_RANKS: [usize; 5] = [1, 2, 3, 4, 7];
 const LOCAL_RANKS: [usize; 6] = [1, 2, 3, 4, 7, 16];
@@ -152,9 +152,7 @@ impl Suite {
                 None => {
                     let ran = self.run_once(path, library, ranks, selection.is_large(self, library, ranks))?;
                     hung = ran.timed_out();
-                    let verdict = Verdict::of_program(self.program, &ran);
-                    say(&row, ranks, &verdict, &ran);
-                    verdict
+                    say(&row, ranks, Verdict::of_program(self.program, &ran), &ran)
                 }
             };
             report.add_cell(&row, ranks, &verdict);
@@ -215,8 +213,7 @@ fn run_example(name: &str, program: &Path, selection: &Selection<'_>, report: &m
             (true, lines) => Verdict::failed(format!("{name} printed {lines} lines instead of one")),
             (false, _) => Verdict::failed(format!("{name}: {}", ran.end)),
         };
-        say(&row, EXAMPLE_RANKS, &verdict, &ran);
-        report.add_cell(&row, EXAMPLE_RANKS, &verdict);
+        report.add_cell(&row, EXAMPLE_RANKS, &say(&row, EXAMPLE_RANKS, verdict, &ran));
     }
     Ok(())
 }
@@ -249,8 +246,7 @@ fn solve(program: &Path, selection: &Selection<'_>, report: &mut Report) -> Resu
             }
             Err(why) => Verdict::failed(why),
         };
-        say(&row, SOLVE_RANKS, &verdict, &ran);
-        report.add_cell(&row, SOLVE_RANKS, &verdict);
+        report.add_cell(&row, SOLVE_RANKS, &say(&row, SOLVE_RANKS, verdict, &ran));
     }
     let agreement = match iterations.len() {
         0 => Verdict::failed("no run of solve gave a number of iterations"),
@@ -325,15 +321,17 @@ fn row(library: Option<&Library>, program: &str) -> String {
     format!("{}, {program}", place(library))
 }
 
-/// One line for a run, and the end of its output where it failed.
-fn say(row: &str, ranks: usize, verdict: &Verdict, ran: &Ran) {
+/// Prints one line for a run, and where it failed the ends of its output, which the verdict then has, too.
+fn say(row: &str, ranks: usize, mut verdict: Verdict, ran: &Ran) -> Verdict {
     println!("   {row} -n {ranks}: {} in {:.1} s", verdict.counts, ran.took.as_secs_f64());
     if verdict.counts.failed > 0 {
         for why in &verdict.failures {
             println!("   FAILED {why}");
         }
         print!("{}", ran.excerpt());
+        verdict.printed = excerpt::of_run(ran);
     }
+    verdict
 }
 
 #[cfg(test)]

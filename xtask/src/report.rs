@@ -54,6 +54,8 @@ pub(crate) struct Verdict {
     pub(crate) failures: Vec<String>,
     /// What was skipped, and why.
     pub(crate) skipped: Vec<(String, String)>,
+    /// What is shown again at the end if it failed: see [`excerpt`](crate::excerpt).
+    pub(crate) printed: String,
 }
 
 impl Verdict {
@@ -170,6 +172,8 @@ pub(crate) struct Report {
     total: Counts,
     rows: Vec<(String, BTreeMap<usize, Counts>)>,
     failures: Vec<String>,
+    /// What failed runs printed, by place.
+    printed: Vec<(String, String)>,
     /// By reason.
     not_run: BTreeMap<String, NotRun>,
 }
@@ -200,22 +204,23 @@ impl Report {
     fn count(&mut self, place: &str, verdict: &Verdict) {
         self.total += verdict.counts;
         self.failures.extend(verdict.failures.iter().map(|why| format!("{place}: {why}")));
+        if verdict.counts.failed > 0 && !verdict.printed.is_empty() {
+            self.printed.push((place.to_owned(), verdict.printed.clone()));
+        }
     }
 
     pub(crate) fn succeeded(&self) -> bool {
         self.total.failed == 0 && self.total.passed > 0
     }
 
-    /// The table, what failed, what was not run and why, and the closing line.
+    /// The table, what was not run and why, what failed runs printed, what failed, and the closing line: what a reader needs
+    /// most stands last.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if !self.rows.is_empty() {
             text += "passed/failed/not run, by number of ranks\n\n";
             text += &self.table().text();
             text += "\n";
-        }
-        if !self.failures.is_empty() {
-            text += &format!("Failed:\n  {}\n\n", self.failures.join("\n  "));
         }
         if !self.not_run.is_empty() {
             text += "Not run:\n";
@@ -226,6 +231,12 @@ impl Report {
                 }
             }
             text += "\n";
+        }
+        for (place, printed) in &self.printed {
+            text += &format!("==== {place} failed and printed:\n{printed}\n");
+        }
+        if !self.failures.is_empty() {
+            text += &format!("Failed:\n  {}\n\n", self.failures.join("\n  "));
         }
         text + &format!("{}\n", self.total)
     }
@@ -339,12 +350,17 @@ mod tests {
     #[test]
     fn a_report_closes_with_the_sum_of_everything() {
         let mut report = Report::default();
-        report.add("clippy", &Verdict::passed());
+        report.add("clippy", &Verdict { printed: "Finished".into(), ..Verdict::passed() });
         report.add_cell("local, conformance", 1, &Verdict { counts: counts(8, 0, 0), ..Verdict::default() });
         report.add_cell(
             "local, conformance",
             16,
-            &Verdict { counts: counts(7, 1, 0), failures: vec!["ring: lost".into()], ..Verdict::default() },
+            &Verdict {
+                counts: counts(7, 1, 0),
+                failures: vec!["ring: lost".into()],
+                printed: "--- stdout\nrank 3 panicked\n".into(),
+                ..Verdict::default()
+            },
         );
         for ranks in [1, 16] {
             report.add_cell("mpich, solve", ranks, &Verdict::skipped("bcsstk16", "the matrix is missing"));
@@ -358,9 +374,10 @@ mod tests {
                     local, conformance  8/0/0  7/1/0\n\
                     mpich, solve        0/0/1  0/0/1\n\
                     mpich, conformance  0/0/1  0/0/1\n\n\
-                    Failed:\n  local, conformance -n 16: ring: lost\n\n\
                     Not run:\n  left out:\n    docs\n    mpich, conformance (-n 1 16)\n  \
                     the matrix is missing:\n    bcsstk16 (mpich, solve -n 1 16)\n\n\
+                    ==== local, conformance -n 16 failed and printed:\n--- stdout\nrank 3 panicked\n\n\
+                    Failed:\n  local, conformance -n 16: ring: lost\n\n\
                     16 passed, 1 failed, 5 skipped\n";
         assert_eq!(report.text(), want);
     }

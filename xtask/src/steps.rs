@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use crate::launch::{Stderr, bounded, clean_command};
 use crate::report::Verdict;
-use crate::{Result, root};
+use crate::{Result, excerpt, root};
 
 /// Longer than any of them takes from nothing on two slow cores.
 const LIMIT: Duration = Duration::from_secs(1500);
+
+/// A failed test says what it expected and got; a backtrace over all ranks' threads would push that out of sight.
+const NO_BACKTRACE: &[(&str, &str)] = &[("RUST_BACKTRACE", "0")];
 
 /// A cargo command that counts as one test, or as those it runs.
 pub(crate) struct Step {
@@ -36,7 +39,7 @@ pub(crate) fn clippy() -> Step {
 /// Unit, property, doc and compile-fail tests.
 pub(crate) fn tests() -> Step {
     let args = &["test", "--workspace", "--no-fail-fast", "--", "--show-output"];
-    Step { name: "cargo-test", args, environment: &[], runs_tests: true }
+    Step { name: "cargo-test", args, environment: NO_BACKTRACE, runs_tests: true }
 }
 
 /// What only the optional graph partitioner has: its C source is built, and its tests pass.
@@ -56,7 +59,7 @@ pub(crate) fn partitioner() -> Step {
         "--",
         "--show-output",
     ];
-    Step { name: "partitioner", args, environment: &[], runs_tests: true }
+    Step { name: "partitioner", args, environment: NO_BACKTRACE, runs_tests: true }
 }
 
 /// The documentation builds without a warning.
@@ -81,13 +84,14 @@ impl Step {
         let mut command = cargo();
         command.args(self.args).envs(self.environment.iter().copied());
         let ran = bounded(command, self.name, Stderr::Shown, LIMIT)?;
-        let verdict = match (self.runs_tests, ran.end.success()) {
+        let mut verdict = match (self.runs_tests, ran.end.success()) {
             (true, _) => Verdict::of_cargo_test(&ran),
             (false, true) => Verdict::passed(),
             (false, false) => Verdict::failed(ran.end.to_string()),
         };
         if verdict.counts.failed > 0 {
             print!("{}", ran.out);
+            verdict.printed = if self.runs_tests { excerpt::of_cargo_test(&ran) } else { excerpt::of_run(&ran) };
         }
         println!("   {} in {:.1} s", verdict.counts, ran.took.as_secs_f64());
         Ok(verdict)
@@ -103,7 +107,9 @@ pub(crate) fn build_programs(packages: &[&str], profile: &str) -> Result<BTreeMa
     println!("== build: the programs of {}, profile {profile}", packages.join(", "));
     let ran = bounded(command, "build", Stderr::Shown, LIMIT)?;
     if !ran.end.success() {
-        return Err(format!("the programs of {} do not build: {}", packages.join(", "), ran.end));
+        // Its stdout is JSON.
+        let said = excerpt::of_streams("", &ran.err);
+        return Err(format!("the programs of {} do not build: {}\n{said}", packages.join(", "), ran.end));
     }
     Ok(executables(&ran.out))
 }

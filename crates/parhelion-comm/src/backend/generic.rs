@@ -88,9 +88,13 @@ impl Prepared for Messages {
 
     fn test(&mut self) -> Result<bool> {
         let mut done = true;
+        // The first that is asked makes progress for all.
+        let mut first = true;
+        let mut ask =
+            |pending: &mut dyn Pending| if std::mem::take(&mut first) { pending.test() } else { pending.glance() };
         for i in 0..self.due.len() {
             let Some(due) = &mut self.due[i] else { continue };
-            match due.test() {
+            match ask(&mut **due) {
                 Ok(Some(_)) => {
                     self.due[i] = None;
                     self.arrived.push(i);
@@ -101,7 +105,7 @@ impl Prepared for Messages {
         }
         for i in 0..self.sent.len() {
             let Some(sent) = &mut self.sent[i] else { continue };
-            match sent.test() {
+            match ask(&mut **sent) {
                 Ok(Some(_)) => self.sent[i] = None,
                 Ok(None) => done = false,
                 Err(e) => return Err(e.with_peer(self.sends[i].peer)),

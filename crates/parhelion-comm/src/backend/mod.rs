@@ -163,6 +163,10 @@ pub(crate) trait Pending: Send {
     fn wait(&mut self) -> Result<Status>;
     /// Its result if it has completed. Not called again after it answered, with a result or an error.
     fn test(&mut self) -> Result<Option<Status>>;
+    /// [`Pending::test`] without progress of its own: for whoever asks many, and makes progress once.
+    fn glance(&mut self) -> Result<Option<Status>> {
+        self.test()
+    }
     /// Asks to cancel: true if it never happens now (it has completed, as cancelled), false if it takes its course.
     fn cancel(&mut self) -> Result<bool>;
     /// Nobody waits any more. `keep` holds the buffers and must live until the operation has completed; a receive that

@@ -30,7 +30,7 @@ pub(crate) mod messages;
 pub(crate) mod mpi;
 pub(crate) mod prepared;
 pub(crate) mod signature;
-#[cfg_attr(not(unix), path = "no_tcp.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "no_tcp.rs")]
 pub(crate) mod tcp;
 pub(crate) mod words;
 

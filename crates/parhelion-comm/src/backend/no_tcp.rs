@@ -1,4 +1,4 @@
-//! The tcp backend where it cannot work: its sockets are those of Unix.
+//! The tcp backend where it cannot work: it stands on epoll.
 
 use super::Availability;
 use crate::communicator::Communicator;
@@ -6,7 +6,7 @@ use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::run::Failure;
 
-const REASON: &str = "the tcp backend needs a Unix system";
+const REASON: &str = "the tcp backend needs Linux, for epoll and abstract names of sockets";
 
 /// Never.
 pub(crate) fn is_named() -> bool {

@@ -2,6 +2,8 @@
 //!
 //! [`join`]: who this process is, how the ranks find each other, and how they know each other from strangers.
 
+#[allow(dead_code, reason = "the transport is what uses it")]
+mod engine;
 #[allow(dead_code, reason = "the engine is what uses connections")]
 mod join;
 

@@ -32,124 +32,298 @@
 //! its peer is lost. Rank 0, to which every rank has a link from the start, hears of each end and tells all. An operation that
 //! can only be completed by a rank that ended fails; what has arrived whole before can still be received.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod connect;
+mod death;
+mod exchange;
+mod frame;
+mod inbox;
+mod link;
+mod matching;
+mod operation;
+mod outbox;
+mod progress;
+mod state;
 
-use self::operation::{Channel, Envelope, Operation};
-use super::join::Joined;
+use std::collections::{HashMap, VecDeque};
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+
+use self::connect::{DOOR_TCP, DOOR_UNIX, FIRST_WIRE};
+use self::frame::MAX_EAGER;
+use self::inbox::Inbox;
+use self::link::{Body, Link, Phase, Wire};
+use self::matching::{Mail, Selector, Waiting};
+#[allow(unused_imports, reason = "the transport is what uses it")]
+pub(super) use self::operation::{Channel, Envelope, Fault, Operation, Outcome};
+use self::progress::{Beds, Crew};
+use self::state::State;
+use super::join::{HostId, Joined};
 use crate::backend::SendMode;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a wait spins before it sleeps, where each rank of this host has a core of its own.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// One rank's end of all its connections. All ranks in its interface are ranks of the world.
-pub(super) struct Engine {}
+pub(super) struct Engine {
+    me: usize,
+    size: usize,
+    spin: Duration,
+    state: Mutex<State>,
+    /// Also in the state; here for those who sleep on it without the lock.
+    epoll: Arc<OwnedFd>,
+    beds: Beds,
+    helper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The state, locked. Released, it writes what is to be written, tells waiting threads of news, and runs user code.
+struct Turn<'a> {
+    engine: &'a Engine,
+    state: Option<MutexGuard<'a, State>>,
+    news: u64,
+}
 
 impl Engine {
     /// Starts on what the rendezvous has left.
     ///
     /// # Errors
     /// What the system refuses.
-    pub(super) fn start(joined: Joined, config: &Config) -> Result<Arc<Engine>>;
+    pub(super) fn start(joined: Joined, config: &Config) -> Result<Arc<Engine>> {
+        Self::build(joined, config).map_err(|e| {
+            let text = format!("the connections to the other ranks cannot be set up: {e}");
+            Error::new("run", ErrorKind::Unavailable(text))
+        })
+    }
 
-    pub(super) fn rank(&self) -> usize;
-    pub(super) fn size(&self) -> usize;
+    fn build(joined: Joined, config: &Config) -> std::io::Result<Arc<Engine>> {
+        let Joined { rank: me, size, roster, key, doors, star } = joined;
+        let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
+        epoll::add(&*epoll, doors.tcp.as_fd(), EventData::new_u64(DOOR_TCP), EventFlags::IN)?;
+        if let Some(unix) = &doors.unix {
+            epoll::add(&*epoll, unix.as_fd(), EventData::new_u64(DOOR_UNIX), EventFlags::IN)?;
+        }
+        let host = |rank: usize| (roster[rank].unix.map(|(host, _)| host), roster[rank].tcp.ip());
+        let neighbours = (0..size).filter(|rank| host(*rank) == host(me)).count();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let spin = config.spin.unwrap_or(if neighbours <= cores { SPIN } else { Duration::ZERO });
+        let now = Instant::now();
+        let mut state = State {
+            me,
+            size,
+            roster,
+            here: HostId::here(),
+            key,
+            doors: Some(doors),
+            links: (0..size).map(|_| Link::new(now)).collect(),
+            wires: HashMap::new(),
+            next_token: FIRST_WIRE,
+            visitors: VecDeque::new(),
+            mail: Mail::new(),
+            ended: vec![None; size],
+            told: vec![false; size],
+            death: None,
+            leaving: None,
+            began_leaving: now,
+            noted: false,
+            news: 0,
+            after: Vec::new(),
+            dirty: Vec::new(),
+            reading: 0,
+            hot: None,
+            epoll: epoll.clone(),
+            eager_limit: config.tcp_eager_limit.min(MAX_EAGER as usize / 4),
+            heartbeat: config.heartbeat,
+            last_beat: now,
+            next_timer: now,
+            crew: Crew::default(),
+        };
+        for (peer, stream) in star {
+            stream.set_nonblocking(true)?;
+            let phase = Phase::Up { peer, inbox: Inbox::new(), used: true };
+            let token = state.add_wire(Wire { stream, phase, wants_room: false }, EventFlags::IN)?;
+            state.links[peer].wires.push(token);
+            state.links[peer].sends_on = Some(token);
+        }
+        if config.connect_all {
+            for peer in me + 1..size {
+                if state.links[peer].sends_on.is_none() {
+                    state.dial(peer);
+                }
+            }
+        }
+        let engine = Arc::new(Engine {
+            me,
+            size,
+            spin,
+            state: Mutex::new(state),
+            epoll,
+            beds: Beds::new()?,
+            helper: Mutex::default(),
+        });
+        let helper = engine.clone();
+        let helper = std::thread::Builder::new().name("parhelion-tcp".into()).spawn(move || helper.help())?;
+        *engine.helper.lock().unwrap_or_else(PoisonError::into_inner) = Some(helper);
+        Ok(engine)
+    }
+
+    pub(super) fn rank(&self) -> usize {
+        self.me
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
 
     /// Starts a send. It may be over at once.
     ///
     /// # Safety
     /// `buf` is readable for `len` bytes until the operation is over or has been taken back.
-    pub(super) unsafe fn send(self: &Arc<Self>, buf: *const u8, len: usize, dest: usize, channel: Channel, tag: u32, mode: SendMode) -> Operation;
+    pub(super) unsafe fn send(
+        self: &Arc<Self>,
+        buf: *const u8,
+        len: usize,
+        dest: usize,
+        channel: Channel,
+        tag: u32,
+        mode: SendMode,
+    ) -> Operation {
+        // SAFETY: the caller's promise.
+        let state = unsafe { self.visit().send(buf, len, dest, channel, tag, mode) };
+        Operation { engine: self.clone(), state }
+    }
 
     /// Starts a receive, from anyone if `source` is none, with any tag if `tag` is none.
     ///
     /// # Safety
     /// `buf` is writable for `len` bytes, and not otherwise used, until the operation is over or has been taken back.
-    pub(super) unsafe fn recv(self: &Arc<Self>, buf: *mut u8, len: usize, source: Option<usize>, channel: Channel, tag: Option<u32>) -> Operation;
+    pub(super) unsafe fn recv(
+        self: &Arc<Self>,
+        buf: *mut u8,
+        len: usize,
+        source: Option<usize>,
+        channel: Channel,
+        tag: Option<u32>,
+    ) -> Operation {
+        // SAFETY: the caller's promise.
+        let state = unsafe { self.visit().recv(buf, len, Selector { source, tag }, channel) };
+        Operation { engine: self.clone(), state }
+    }
 
     /// The first message that a receive would match now; it stays where it is. Looks at what is known, without reading sockets
     /// (see [`Engine::progress`]).
-    pub(super) fn probe(&self, source: Option<usize>, channel: Channel, tag: Option<u32>) -> Option<Envelope>;
+    pub(super) fn probe(&self, source: Option<usize>, channel: Channel, tag: Option<u32>) -> Option<Envelope> {
+        self.visit().mail.peek(channel, Selector { source, tag }).map(envelope)
+    }
 
     /// As [`Engine::probe`], but takes the message out of matching.
-    pub(super) fn take(self: &Arc<Self>, source: Option<usize>, channel: Channel, tag: Option<u32>) -> Option<Taken>;
-
-    /// Waits until `done` says so, or `limit` has passed (then false). Makes progress meanwhile. `done` is asked again after every
-    /// completion, arrival, end of a rank, and [`Engine::nudge`]; it is called without locks and may use the engine.
-    pub(super) fn wait_until(&self, limit: Option<Duration>, done: impl FnMut() -> bool) -> bool;
+    pub(super) fn take(self: &Arc<Self>, source: Option<usize>, channel: Channel, tag: Option<u32>) -> Option<Taken> {
+        let waiting = self.visit().mail.take(channel, Selector { source, tag })?;
+        Some(Taken { engine: self.clone(), waiting: Some(waiting) })
+    }
 
     /// Looks once for what has arrived and what can go out.
-    pub(super) fn progress(&self);
+    pub(super) fn progress(&self) {
+        self.visit().look();
+    }
 
     /// Makes every thread in [`Engine::wait_until`] ask again.
-    pub(super) fn nudge(&self);
+    pub(super) fn nudge(&self) {
+        self.turn().news += 1;
+    }
 
     /// How `rank` ended, if it has: what follows "rank 3 has".
-    pub(super) fn lost(&self, rank: usize) -> Option<&'static str>;
+    pub(super) fn lost(&self, rank: usize) -> Option<&'static str> {
+        self.lock().ended[rank].map(|end| end.how())
+    }
 
-    /// Ends this rank: its program returned (`ok`), or failed. Says goodbye, serves what is under way, and returns when the
-    /// other ranks know, rank 0 when they have ended, too. Bounded by about a second where this rank or another has failed.
-    pub(super) fn leave(&self, ok: bool);
+    fn turn(&self) -> Turn<'_> {
+        let state = self.lock();
+        Turn { engine: self, news: state.news, state: Some(state) }
+    }
+
+    /// A turn of a thread of the program, which keeps the helper away for a while.
+    fn visit(&self) -> Turn<'_> {
+        let mut turn = self.turn();
+        turn.crew.visits += 1;
+        turn
+    }
+}
+
+impl Deref for Turn<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("locked until dropped")
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("locked until dropped")
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        state.flush_dirty();
+        if state.news != self.news {
+            self.engine.beds.tell(&mut state.crew);
+        }
+        if !state.after.is_empty() {
+            let after = std::mem::take(&mut state.after);
+            drop(state);
+            after.into_iter().for_each(operation::After::run);
+        }
+    }
 }
 
 /// A message taken out of matching. Dropped, it is lost, as if received into an empty buffer.
-pub(super) struct Taken {}
+pub(super) struct Taken {
+    engine: Arc<Engine>,
+    waiting: Option<Waiting<Body>>,
+}
 
 impl Taken {
-    pub(super) fn envelope(&self) -> Envelope;
+    pub(super) fn envelope(&self) -> Envelope {
+        envelope(self.waiting.as_ref().expect("there until received"))
+    }
 
     /// Receives it.
     ///
     /// # Safety
     /// As [`Engine::recv`].
-    pub(super) unsafe fn recv(self, buf: *mut u8, len: usize) -> Operation;
+    pub(super) unsafe fn recv(mut self, buf: *mut u8, len: usize) -> Operation {
+        let waiting = self.waiting.take().expect("there until received");
+        // SAFETY: the caller's promise.
+        let state = unsafe { self.engine.visit().receive(waiting, buf, len) };
+        Operation { engine: self.engine.clone(), state }
+    }
 }
 
-/// What messages must agree in beside source and tag: those of different communicators never meet, nor those of different
-/// lanes of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::backend::tcp) struct Channel {
-    pub(in crate::backend::tcp) context: u64,
-    pub(in crate::backend::tcp) lane: u32,
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            // SAFETY: nothing is written to a buffer of no bytes.
+            unsafe { self.engine.visit().receive(waiting, std::ptr::NonNull::dangling().as_ptr(), 0) };
+        }
+    }
 }
 
-/// What is known of a message beside its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::backend::tcp) struct Envelope {
-    pub(in crate::backend::tcp) source: usize,
-    pub(in crate::backend::tcp) tag: u32,
-    pub(in crate::backend::tcp) len: usize,
+fn envelope(waiting: &Waiting<Body>) -> Envelope {
+    let len = match &waiting.message {
+        Body::Whole(bytes) => bytes.len(),
+        Body::Offer { len, .. } => *len,
+        Body::Shown(slot) => slot.lock().len,
+    };
+    Envelope { source: waiting.source, tag: waiting.tag, len }
 }
 
-/// Why an operation failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::backend::tcp) enum Fault {
-    /// The message is longer than the buffer, and gone.
-    Truncated { sent: usize, capacity: usize },
-    /// It cannot be completed without a rank that has ended.
-    Lost { rank: usize, how: &'static str },
-    Cancelled,
-}
-
-/// A send or a receive under way. Dropping it changes nothing: the operation goes on, and with it its use of the buffer.
-pub(in crate::backend::tcp) struct Operation {}
-
-impl Operation {
-    /// Whether it has completed or failed, and no longer uses its buffer.
-    pub(in crate::backend::tcp) fn is_over(&self) -> bool;
-    /// How it ended, once it is over; of a send, the envelope has this rank as source. Can be asked any number of times.
-    pub(in crate::backend::tcp) fn result(&self) -> Option<Result<Envelope, Fault>>;
-    /// Tries to make it not happen: true if it is over now, as [`Fault::Cancelled`]; false if it is over already or takes its
-    /// course. A receive is cancelled if nothing has matched it, a send if it is only offered; that is asked of the peer, and
-    /// this waits for the answer.
-    pub(in crate::backend::tcp) fn cancel(&self) -> bool;
-    /// Ends its use of the buffer, come what may: if it is not over, it is now, as cancelled. What is left to send is copied
-    /// and goes out; what arrives is thrown away.
-    pub(in crate::backend::tcp) fn take_back(&self);
-    /// Wakes `waker` once when it is over, at once if it is. The last one given counts. Called without locks.
-    pub(in crate::backend::tcp) fn set_waker(&self, waker: &std::task::Waker);
-    /// Keeps `keep` until it is over.
-    pub(in crate::backend::tcp) fn keep(&self, keep: crate::backend::Keep);
-    /// Lets it fail when one of `members` dies (not: returns) before it has matched. A receive from anyone fails, too, when
-    /// all `members` but this rank have ended, in whatever way.
-    pub(in crate::backend::tcp) fn fails_with(&self, members: &Arc<[usize]>);
-}
+#[cfg(test)]
+mod tests;

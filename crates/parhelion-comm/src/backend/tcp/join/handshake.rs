@@ -134,9 +134,9 @@ impl Handshake {
         &self.output[self.written..]
     }
 
-    /// `n` bytes of [`Self::to_send`] have been written.
+    /// `n` bytes of [`Self::to_send`] have been written; of more, all.
     pub(crate) fn sent(&mut self, n: usize) {
-        self.written = (self.written + n).min(self.output.len());
+        self.written = self.written.saturating_add(n).min(self.output.len());
     }
 
     /// How many bytes to read; what comes after them is not the handshake's. None once it is over.
@@ -287,3 +287,6 @@ impl Greeting {
         Ok(theirs.from as usize)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! [`Stream`]: a connection between two ranks.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
@@ -67,6 +67,14 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.set_nonblocking(on),
             Stream::Unix(stream) => stream.set_nonblocking(on),
+        }
+    }
+
+    /// The address of this end; none of a Unix socket.
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok().map(|at| at.ip().to_canonical()),
+            Stream::Unix(_) => None,
         }
     }
 

@@ -230,3 +230,6 @@ fn inherited(text: &str) -> Result<TcpListener, String> {
     rustix::net::listen(&listener, 4096).map_err(|e| no_socket(&e))?;
     Ok(listener)
 }
+
+#[cfg(test)]
+mod tests;

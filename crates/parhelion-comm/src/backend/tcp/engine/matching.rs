@@ -214,3 +214,102 @@ impl<K: Hash + Eq, V: Default> Swept<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Arrive(u32, usize, u32),
+        Receive(u32, Option<usize>, Option<u32>),
+        Withdraw(usize),
+        Remove(usize),
+        Lose(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (lane, source, tag) = (0u32..2, 0usize..3, 0u32..3);
+        prop_oneof![
+            5 => (lane.clone(), source.clone(), tag.clone()).prop_map(|(l, s, t)| Step::Arrive(l, s, t)),
+            5 => (lane, prop::option::of(source.clone()), prop::option::of(tag))
+                .prop_map(|(l, s, t)| Step::Receive(l, s, t)),
+            1 => any::<usize>().prop_map(Step::Withdraw),
+            1 => any::<usize>().prop_map(Step::Remove),
+            1 => source.prop_map(Step::Lose),
+        ]
+    }
+
+    proptest! {
+        /// Against lists that are searched from the front.
+        #[test]
+        fn matching_is_that_of_two_lists(steps in prop::collection::vec(step(), 0..200)) {
+            let mut mail: Mail<usize, usize> = Mail::new();
+            let mut posted: Vec<(Channel, Selector, u64, usize)> = Vec::new();
+            let mut waiting: Vec<(Channel, usize, u32, u64, usize)> = Vec::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                let mut place = 0;
+                match step {
+                    Step::Arrive(lane, source, tag) => {
+                        let channel = Channel { context: 0, lane };
+                        let at = posted.iter().position(|p| p.0 == channel && p.1.admits(source, tag));
+                        let expected = at.map(|at| posted.remove(at).3);
+                        let claimed = mail.claim(channel, source, tag);
+                        prop_assert_eq!(claimed, expected);
+                        if claimed.is_none() {
+                            mail.store(channel, source, tag, |p| { place = p; number });
+                            waiting.push((channel, source, tag, place, number));
+                        }
+                    }
+                    Step::Receive(lane, source, tag) => {
+                        let (channel, selector) = (Channel { context: 0, lane }, Selector { source, tag });
+                        let at = waiting.iter().position(|w| w.0 == channel && selector.admits(w.1, w.2));
+                        let expected = at.map(|at| waiting.remove(at).4);
+                        prop_assert_eq!(mail.peek(channel, selector).map(|w| w.message), expected);
+                        let taken = mail.take(channel, selector).map(|w| w.message);
+                        prop_assert_eq!(taken, expected);
+                        if taken.is_none() {
+                            mail.post(channel, selector, |p| { place = p; number });
+                            posted.push((channel, selector, place, number));
+                        }
+                    }
+                    Step::Withdraw(i) if !posted.is_empty() => {
+                        let (channel, selector, place, number) = posted.remove(i % posted.len());
+                        prop_assert_eq!(mail.withdraw(channel, selector, place), Some(number));
+                        prop_assert_eq!(mail.withdraw(channel, selector, place), None);
+                    }
+                    Step::Remove(i) if !waiting.is_empty() => {
+                        let (channel, .., place, number) = waiting.remove(i % waiting.len());
+                        prop_assert_eq!(mail.remove(channel, place).map(|w| w.message), Some(number));
+                    }
+                    Step::Withdraw(_) | Step::Remove(_) => {}
+                    Step::Lose(source) => {
+                        let mut gone = mail.withdraw_where(|selector, _| selector.source == Some(source));
+                        gone.sort_unstable();
+                        let is_of = |p: &(Channel, Selector, u64, usize)| p.1.source == Some(source);
+                        prop_assert_eq!(gone, posted.iter().filter(|p| is_of(p)).map(|p| p.3).collect::<Vec<_>>());
+                        posted.retain(|p| !is_of(p));
+                        let mut gone: Vec<usize> =
+                            mail.remove_where(|w| w.source == source).into_iter().map(|w| w.message).collect();
+                        gone.sort_unstable();
+                        prop_assert_eq!(gone, waiting.iter().filter(|w| w.1 == source).map(|w| w.4).collect::<Vec<_>>());
+                        waiting.retain(|w| w.1 != source);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rooms_that_are_not_used_any_more_are_cleared_away() {
+        let mut mail: Mail<(), ()> = Mail::new();
+        for lane in 0..10_000 {
+            let channel = Channel { context: 1, lane };
+            mail.post(channel, Selector { source: Some(0), tag: Some(lane) }, |_| ());
+            assert!(mail.claim(channel, 0, lane).is_some());
+        }
+        assert!(mail.rooms.map.len() <= 64);
+    }
+}

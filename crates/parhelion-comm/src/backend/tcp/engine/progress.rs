@@ -199,7 +199,8 @@ impl Engine {
                 (last_news, spin_from) = (news, now);
             }
             if now.duration_since(spin_from) < self.spin {
-                std::hint::spin_loop();
+                // Whoever is waited for may need this core.
+                std::thread::yield_now();
             } else {
                 self.sleep(news, left.unwrap_or(LONG));
                 spin_from = Instant::now();

@@ -1,5 +1,6 @@
 //! Several engines in one process, over loopback.
 
+mod death;
 mod messages;
 
 use std::net::{TcpListener, TcpStream};
@@ -182,6 +183,13 @@ fn recv(
 fn finish(engine: &Engine, operation: &Operation) -> Outcome {
     assert!(engine.wait_until(Some(LIMIT), || operation.is_over()), "rank {} waits too long", engine.rank());
     operation.result().unwrap()
+}
+
+#[track_caller]
+fn finish_all(engine: &Engine, operations: &[Operation]) {
+    for operation in operations {
+        finish(engine, operation).unwrap();
+    }
 }
 
 /// Bytes that tell which message they are of.

@@ -3,10 +3,11 @@
 //! An algorithm is an `async` function on a [`Lane`], whose only awaits are messages under way, so that whoever carries it out may
 //! ask it again and again, among other things, and need not wait for it. A backend supplies the lanes and asks; where it can
 //! do better than an algorithm here, it does. [`by_messages`] is the whole of a collective, [`check`] the comparison of its
-//! arguments before.
+//! arguments before. [`attach`] is how ranks of one node find each other's memory.
 //!
 //! Of [`combine`], rank order: elements are combined as the ranks are numbered, and all ranks get the same bits.
 
+pub(crate) mod attach;
 pub(crate) mod call;
 mod check;
 pub(crate) mod combine;

@@ -1,7 +1,4 @@
-//! Memory of ranks on this node ([`arena`](crate::backend::arena)), and signals in it.
-//!
-//! Two ranks tell each other where their arenas are, each looks for the other's, and then they tell each other whether
-//! they have found it: what only one of them can reach, neither uses. MPI carries these messages, and nothing after.
+//! Memory of ranks on this node, and signals in it: [`messages::attach`](crate::backend::messages::attach) by MPI's messages.
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -12,113 +9,27 @@ use mpi_abi::Status as RawStatus;
 use super::comm::Comm;
 use super::job;
 use super::lane::MpiLane;
-use crate::backend::arena::{Arena, IDENTITY_WORDS, Identity, Loan, PeerArena, borrow};
 use crate::backend::block::Reach;
-use crate::backend::messages::Fault;
-use crate::backend::messages::exchange::swap_words;
-use crate::backend::words::{Awaited, Posts, Sentry, Words};
+use crate::backend::messages::{Fault, attach as meeting};
+use crate::backend::words::{Awaited, Posts, Sentry};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Says to a peer that there is nothing to find.
-const NOTHING: [u64; IDENTITY_WORDS] = [u64::MAX; IDENTITY_WORDS];
-
-fn swap(comm: &Arc<Comm>, operation: &'static str, peers: &[usize], mine: Vec<Vec<u64>>) -> Result<Vec<Vec<u64>>> {
-    let lane = MpiLane::among_peers(comm, operation);
-    let peers = peers.to_vec();
-    let job = Box::pin(async move { swap_words(&lane, &peers, &mine).await.map_err(Fault::from) });
-    job::block_on(job, comm, operation, drop)
-}
-
-/// What a peer said of itself, and its arena if both can reach the other's.
-struct Met {
-    said: [u64; 2],
-    arena: Option<Arc<PeerArena>>,
-}
-
-/// Meets `peers`, other ranks than this one: tells each of them `say`. A turn is held.
-fn meet(comm: &Arc<Comm>, operation: &'static str, peers: &[usize], say: [u64; 2]) -> Result<Vec<Met>> {
-    if peers.is_empty() {
-        return Ok(Vec::new());
-    }
-    let own = Arena::of_process().filter(|_| comm.config.shared_memory).and_then(|arena| arena.identity());
-    let mine: Vec<u64> = own.map_or(NOTHING, Identity::to_words).into_iter().chain(say).collect();
-    let theirs = swap(comm, operation, peers, vec![mine; peers.len()])?;
-    let mut met: Vec<Met> = theirs
-        .iter()
-        .map(|words| {
-            let (identity, said) = words.split_at(IDENTITY_WORDS);
-            let identity: [u64; IDENTITY_WORDS] = identity.try_into().expect("as many words as were asked for");
-            let there = own.is_some() && identity != NOTHING;
-            let arena = there.then(|| PeerArena::find(&Identity::of_words(identity))).flatten();
-            Met { said: said.try_into().expect("two words"), arena }
-        })
-        .collect();
-    let found: Vec<Vec<u64>> = met.iter().map(|met| vec![u64::from(met.arena.is_some())]).collect();
-    for (met, theirs) in met.iter_mut().zip(swap(comm, operation, peers, found)?) {
-        met.arena = met.arena.take().filter(|_| theirs == [1]);
-    }
-    Ok(met)
-}
 
 /// See [`Transport::attach`](crate::backend::Transport::attach). A turn is held.
 pub(super) fn attach(comm: &Arc<Comm>, peers: &[usize]) -> Result<Vec<Option<Reach>>> {
-    let others: Vec<usize> = peers.iter().copied().filter(|&peer| peer != comm.rank).collect();
-    let mut met = meet(comm, "attach", &others, [0; 2])?.into_iter();
-    let reach = |&peer: &usize| {
-        let arena = match peer == comm.rank {
-            false => met.next().and_then(|met| met.arena),
-            true => Arena::of_process()
-                .filter(|_| comm.config.shared_memory)
-                .and_then(|arena| PeerArena::find(&arena.identity()?)),
-        };
-        arena.map(Reach::Mapped)
-    };
-    Ok(peers.iter().map(reach).collect())
+    let (lane, peers) = (MpiLane::among_peers(comm, "attach"), peers.to_vec());
+    let shared = comm.config.shared_memory;
+    let job = Box::pin(async move { meeting::attach(&lane, shared, &peers).await.map_err(Fault::from) });
+    job::block_on(job, comm, "attach", drop)
 }
 
 /// See [`Transport::signals`](crate::backend::Transport::signals). A turn is held.
 pub(super) fn signals(comm: &Arc<Comm>, peers: &[usize], count: usize) -> Result<Posts> {
-    /// No token: the words are not where a peer could read them.
-    const NOWHERE: u64 = 0;
-    let loan = comm.config.shared_memory.then(|| Loan::new(count, peers.len())).flatten();
-    let token = loan.as_ref().map_or(NOWHERE, Loan::token);
-    let met = meet(comm, "signals", peers, [token, count as u64])?;
-    let mut words = Vec::with_capacity(peers.len());
-    let mut fault = None;
-    for (&peer, met) in peers.iter().zip(&met) {
-        let [their_token, their_count] = met.said;
-        let fits = their_count == count as u64 && token != NOWHERE && their_token != NOWHERE;
-        // Both come to the same answer: that of two ranks which agree on everything, or none.
-        let theirs = met.arena.as_ref().filter(|_| fits).and_then(|arena| {
-            // SAFETY: the peer lent this to all whom it named, and this rank borrows it once.
-            unsafe { borrow(arena, their_token, count) }
-        });
-        if theirs.is_none() {
-            loan.iter().for_each(Loan::forgo);
-            fault.get_or_insert_with(|| unreachable(comm, peer, count, their_count, met.arena.is_some()));
-        }
-        words.extend(theirs);
-    }
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
-    // Without peers nobody has to reach them.
-    let own = loan.map_or_else(|| Words::plain(count), |loan| loan.words());
     let sentry = Box::new(Spinner { comm: comm.clone(), peers: peers.to_vec() });
-    Ok(Posts { own, peers: words, sentry })
-}
-
-#[cold]
-fn unreachable(comm: &Comm, peer: usize, count: usize, their_count: u64, reached: bool) -> Error {
-    let kind = if their_count != count as u64 {
-        let text = format!("rank {} makes signals of {count} words, rank {peer} of {their_count} words", comm.rank);
-        ErrorKind::Mismatch(text)
-    } else {
-        let what = if reached { "its shared memory is used up" } else { "their memory is not shared" };
-        let text = format!("rank {} cannot signal rank {peer}: {what}; exchange by messages", comm.rank);
-        ErrorKind::Unavailable(text)
-    };
-    Error::new("signals", kind).with_peer(peer)
+    let (lane, peers) = (MpiLane::among_peers(comm, "signals"), peers.to_vec());
+    let shared = comm.config.shared_memory;
+    let job = Box::pin(async move { meeting::signals(&lane, shared, &peers, count).await.map_err(Fault::from) });
+    let (own, peers) = job::block_on(job, comm, "signals", drop)?;
+    Ok(Posts { own, peers, sentry })
 }
 
 /// Waits by looking: nobody can wake a process that sleeps, so it never does.

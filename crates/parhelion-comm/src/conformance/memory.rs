@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// Skips what only ranks of one node can do, and only where it can be done at all.
 fn on_one_node(c: &Communicator) -> Outcome {
-    if c.backend() == BackendKind::Mpi && !cfg!(target_os = "linux") {
+    if c.backend() != BackendKind::Local && !cfg!(target_os = "linux") {
         return Err(Halt::Skipped("needs memory files, which only Linux has".to_owned()));
     }
     let here = c.split_shared()?.size();

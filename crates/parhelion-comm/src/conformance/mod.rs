@@ -69,8 +69,7 @@ pub enum Needs {
     Nothing,
     /// Arguments of collectives compared across ranks: the local backend, or [`Config::checks`](crate::Config::checks).
     Checks,
-    /// Several threads of a rank that call at once: the local backend, or
-    /// [`ThreadLevel::Multiple`].
+    /// Several threads of a rank that call at once: any backend but MPI, and that with [`ThreadLevel::Multiple`].
     Threads,
     /// Ranks of one node that read each other's memory: [`Config::shared_memory`](crate::Config::shared_memory).
     SharedMemory,
@@ -98,7 +97,7 @@ impl Case {
 
     /// Why it cannot run on `communicator`, if it cannot; the same answer at every rank.
     pub fn obstacle(&self, communicator: &Communicator) -> Option<String> {
-        let local = communicator.backend() == BackendKind::Local;
+        let (local, mpi) = (communicator.backend() == BackendKind::Local, communicator.backend() == BackendKind::Mpi);
         let config = communicator.config();
         if communicator.size() < self.min_ranks {
             return Some(format!("needs {} ranks, there are {}", self.min_ranks, communicator.size()));
@@ -107,7 +106,7 @@ impl Case {
             Needs::Checks if !local && !config.checks => {
                 Some("needs the checks of collectives; set PARHELION_CHECK=1".to_owned())
             }
-            Needs::Threads if !local && config.thread_level != ThreadLevel::Multiple => {
+            Needs::Threads if mpi && config.thread_level != ThreadLevel::Multiple => {
                 Some("needs threads that call at once; set PARHELION_THREAD_LEVEL=multiple".to_owned())
             }
             Needs::SharedMemory if !config.shared_memory => {

@@ -54,9 +54,7 @@ pub(crate) async fn attach<L: Lane>(lane: &L, shared: bool, peers: &[usize]) -> 
     let reach = |&peer: &usize| {
         let arena = match peer == lane.rank() {
             false => met.next().and_then(|met| met.arena),
-            true => {
-                Arena::of_process().filter(|_| shared).and_then(|arena| PeerArena::find(&arena.identity()?))
-            }
+            true => Arena::of_process().filter(|_| shared).and_then(|arena| PeerArena::find(&arena.identity()?)),
         };
         arena.map(Reach::Mapped)
     };

@@ -1,17 +1,26 @@
 //! Ranks are processes that talk over sockets, with nothing installed.
 //!
-//! [`join`]: who this process is, how the ranks find each other, and how they know each other from strangers.
+//! - [`join`]: who this process is, how the ranks find each other, and how they know each other from strangers.
+//! - [`engine`]: messages between processes, matched.
+//! - [`comm`]: communicators, [`transport`]: what they do, [`pending`]: messages in flight.
+//! - [`job`]: collectives, by messages of a [`lane`]. [`attach`]: memory of ranks on one machine.
+//! - [`launch`](mod@launch): a rank's program, from its beginning to its end.
 
-#[allow(dead_code, reason = "the transport is what uses it")]
+mod attach;
+mod comm;
+#[allow(dead_code, reason = "its tests look at more than the backend does")]
 mod engine;
-#[allow(dead_code, reason = "the engine is what uses connections")]
+mod job;
+#[allow(dead_code, reason = "its tests look at more than the backend does")]
 mod join;
+mod lane;
+mod launch;
+mod pending;
+mod transport;
 
+pub(crate) use self::launch::launch;
 use crate::backend::Availability;
-use crate::communicator::Communicator;
 use crate::config::{BackendKind, Config};
-use crate::error::{Error, ErrorKind, Result};
-use crate::run::Failure;
 
 /// Whether the environment names this process as a rank in this library's own words. Only then is tcp chosen unasked.
 pub(crate) fn is_named() -> bool {
@@ -26,18 +35,6 @@ pub(crate) fn availability(config: &Config) -> Availability {
         Err(e) => (false, e.kind().to_string()),
     };
     Availability { backend: BackendKind::Tcp, priority: 15, available, reason }
-}
-
-/// Runs `main` as this process's rank.
-pub(crate) fn launch<R, E, F>(config: &Config, _main: F) -> Result<Vec<Result<R, Failure<E>>>>
-where
-    R: Send,
-    E: Send + std::fmt::Display,
-    F: Fn(Communicator) -> Result<R, E> + Sync,
-{
-    let seat = join::seat(&variable, config)?;
-    let _joined = join::join(&seat, config)?;
-    Err(Error::new("run", ErrorKind::Unavailable("the tcp backend cannot carry messages yet".into())))
 }
 
 /// A variable of the process environment.

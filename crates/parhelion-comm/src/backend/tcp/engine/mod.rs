@@ -242,6 +242,16 @@ impl Engine {
         self.lock().ended[rank].map(|end| end.how())
     }
 
+    /// The end that a receive from anyone of `members` fails with: of one that has died, or of the last, if all but this rank
+    /// have ended.
+    pub(super) fn lost_of(&self, members: &[usize]) -> Option<(usize, &'static str)> {
+        let state = self.lock();
+        let others = || members.iter().filter(|&&rank| rank != self.me).map(|&rank| (rank, state.ended[rank]));
+        let dead = others().find(|(_, end)| end.is_some_and(|end| end.is_death()));
+        let all = || others().all(|(_, end)| end.is_some()).then(|| others().last()).flatten();
+        dead.or_else(all).and_then(|(rank, end)| Some((rank, end?.how())))
+    }
+
     fn turn(&self) -> Turn<'_> {
         let state = self.lock();
         Turn { engine: self, news: state.news, state: Some(state) }

@@ -1,0 +1,77 @@
+//! Joining the other ranks, and leaving together.
+//!
+//! A rank that fails must not leave the others waiting: it tells them at once, and whoever waits for it, or for a collective
+//! that it was to take part in, fails with its loss.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::comm::{Comm, World};
+use super::engine::Engine;
+use super::join::{self, Member};
+use super::transport::TcpTransport;
+use crate::communicator::Communicator;
+use crate::config::Config;
+use crate::error::Result;
+use crate::run::Failure;
+
+/// How long a rank that failed because of another stays behind.
+const BEHIND: Duration = Duration::from_millis(100);
+
+/// Runs `main` as this process's rank.
+pub(crate) fn launch<R, E, F>(config: &Config, main: F) -> Result<Vec<Result<R, Failure<E>>>>
+where
+    R: Send,
+    E: Send + std::fmt::Display,
+    F: Fn(Communicator) -> Result<R, E> + Sync,
+{
+    let seat = join::seat(&super::variable, config)?;
+    let joined = join::join(&seat, config)?;
+    let hosts = hosts(&joined.roster);
+    let engine = Engine::start(joined, config)?;
+    let world = World::new(engine.clone(), config.clone(), hosts);
+    let communicator = Communicator::new(Box::new(TcpTransport(Comm::of_world(world.clone()))));
+
+    let outcome = catch_unwind(AssertUnwindSafe(|| main(communicator)));
+    let lost_peer = world.saw_loss.load(Ordering::Relaxed);
+    let failure = match &outcome {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(payload) => Some(format!("panicked: {}", message(&**payload))),
+    };
+    let failed = failure.is_some();
+    if let Some(text) = failure.filter(|_| !lost_peer && engine.size() > 1) {
+        // Whoever reads the output of all ranks must learn whose failure was the first.
+        eprintln!("rank {}: {text}", engine.rank());
+    }
+    if lost_peer && failed {
+        // First the others hear of that end itself, not of this one; and whoever looks which process ended first sees the cause.
+        engine.wait_until(Some(BEHIND), || false);
+    }
+    engine.leave(matches!(outcome, Ok(Ok(_))));
+    match outcome {
+        Ok(result) => Ok(vec![result.map_err(|error| Failure { error, lost_peer })]),
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// For each rank, the first one of its machine. One of which nothing is known is alone.
+fn hosts(roster: &[Member]) -> Vec<usize> {
+    let host = |member: &Member| member.unix.as_ref().map(|(host, _)| *host);
+    let first = |(rank, member): (usize, &Member)| {
+        let here = host(member);
+        let known = roster[..rank].iter().position(|other| here.is_some() && host(other) == here);
+        known.unwrap_or(rank)
+    };
+    roster.iter().enumerate().map(first).collect()
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is no text")
+}

@@ -1,0 +1,219 @@
+//! A rank that ends while others wait for it: everything that waits for it fails and names it, and nothing else does.
+
+use std::time::Duration;
+
+use parhelion_comm::{Any, Communicator, Error, ErrorKind, Op, wait_any};
+
+use crate::drill::{self, Plan};
+use crate::processes::report;
+use crate::{LIMIT, play, raise_flag, start, wait_for_flag, world};
+
+type Wait = fn(&Communicator, usize) -> Result<(), Error>;
+
+/// Every way to wait for a rank.
+const WAITS: [(&str, Wait); 20] = [
+    ("recv", |c, peer| c.recv(&mut [0u8; 4], peer, 1).map(drop)),
+    ("recv from anyone", |c, _| c.recv(&mut [0u8; 4], Any, 1).map(drop)),
+    ("recv_vec", |c, peer| c.recv_vec::<u8>(peer, 1).map(drop)),
+    ("probe", |c, peer| c.probe(peer, 1).map(drop)),
+    ("probe_message", |c, peer| c.probe_message(peer, Any).map(drop)),
+    ("irecv", |c, peer| c.irecv(vec![0u8; 4], peer, 1)?.wait().map(drop)),
+    ("a scope's receive", |c, peer| {
+        let mut buffer = [0u8; 4];
+        c.scope(|s| s.recv(&mut buffer, peer, 1).map(drop))
+    }),
+    ("a rendezvous send", |c, peer| c.send(&vec![1u8; 1 << 20], peer, 1)),
+    ("a small synchronous send", |c, peer| c.send_synchronous(&[1u8; 4], peer, 1)),
+    ("a rendezvous isend", |c, peer| c.isend(vec![1u8; 1 << 20], peer, 1)?.wait().map(drop)),
+    ("send_recv", |c, peer| c.send_recv(&[1u8; 4], peer, 1, &mut [0u8; 4], peer, 1).map(drop)),
+    ("barrier", |c, _| c.barrier()),
+    ("all_reduce", |c, _| c.all_reduce(&[1.0f64; 1000], Op::Sum).map(drop)),
+    ("broadcast from the lost rank", |c, peer| c.broadcast(&mut [0u8; 4], peer)),
+    ("iall_gather", |c, _| c.iall_gather(vec![1u8; 4])?.wait().map(drop)),
+    ("ibarrier", |c, _| c.ibarrier()?.wait()),
+    ("dup", |c, _| c.dup().map(drop)),
+    ("signals", |c, peer| c.signals(&[peer], 1).map(drop)),
+    ("wait_any", |c, peer| wait_any(&mut vec![c.irecv(vec![0u8], peer, 1)?, c.irecv(vec![0u8], peer, 2)?]).map(drop)),
+    ("a test loop", |c, peer| {
+        let mut request = c.irecv(vec![0u8], peer, 1)?;
+        while !request.test() {
+            std::thread::yield_now();
+        }
+        request.wait().map(drop)
+    }),
+];
+
+#[track_caller]
+fn is_lost(what: &str, result: Result<(), Error>, peer: usize) {
+    let error = result.expect_err(what);
+    let lost = matches!(error.kind(), ErrorKind::PeerLost { rank, .. } if *rank == peer);
+    assert!(lost && error.peer() == Some(peer), "{what}: expected the loss of rank {peer}, got {error}");
+}
+
+#[track_caller]
+fn is_late(what: &str, result: Result<(), Error>) {
+    let error = result.expect_err(what);
+    assert!(matches!(error.kind(), ErrorKind::Timeout(_)), "{what}: expected a timeout, got {error}");
+}
+
+/// Rank 1 of 4 ends as the word says; the others begin to wait before that, in the way of this number, and then wait in every
+/// other way. All in one order, since collectives must be.
+pub(crate) fn waits(word: &str) {
+    let (how, first) = word.split_once(' ').expect("an end and a number");
+    let first: usize = first.parse().expect("a number");
+    world(|world| {
+        let reversed = world.group("reversed", &[3, 2, 1, 0])?;
+        world.barrier()?;
+        if world.rank() == 1 {
+            // Most likely the others wait by then. They are right in either case.
+            std::thread::sleep(Duration::from_millis(100));
+            match how {
+                "exits" => std::process::exit(0),
+                "aborts" => std::process::abort(),
+                "fails" => return Err(Error::new("test", ErrorKind::InvalidArgument("on purpose".to_owned()))),
+                _ => panic!("on purpose"),
+            }
+        }
+        for number in 0..WAITS.len() {
+            let (what, wait) = WAITS[(first + number) % WAITS.len()];
+            is_lost(what, wait(&world, 1), 1);
+        }
+        is_lost("a receive as another communicator numbers it", reversed.recv(&mut [0u8], 2, 0).map(drop), 2);
+        is_lost("a barrier of that one", reversed.barrier(), 2);
+        // Those who do not need it go on, and leave when all are done.
+        let rest = world.group("rest", &[0, 2, 3])?;
+        for i in 0..20 {
+            assert_eq!(rest.all_reduce(&[i], Op::Sum)?, [3 * i]);
+        }
+        println!("went on");
+        Ok(())
+    });
+}
+
+fn all_waits(how: &str) {
+    for first in [0, 7, 13] {
+        let part = format!("waits {how} {first}");
+        let ended = start(4, &part, &[]).finish(LIMIT);
+        for rank in [0, 2, 3] {
+            let fine = ended[rank].status.is_some_and(|s| s.success()) && ended[rank].out.contains("went on");
+            assert!(fine, "{part}:\n{}", report(&ended));
+        }
+        let failed = ended[1].status.is_some_and(|s| s.success() == (how == "exits"));
+        assert!(failed, "{part}:\n{}", report(&ended));
+        if how == "fails" || how == "panics" {
+            assert!(ended[1].err.contains("rank 1: ") && ended[1].err.contains("on purpose"), "{}", report(&ended));
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_exits_is_lost_to_all_who_wait() {
+    all_waits("exits");
+}
+
+#[test]
+fn a_rank_that_aborts_is_lost_to_all_who_wait() {
+    all_waits("aborts");
+}
+
+#[test]
+fn a_rank_that_fails_is_lost_to_all_who_wait() {
+    all_waits("fails");
+}
+
+#[test]
+fn a_rank_that_panics_is_lost_to_all_who_wait() {
+    all_waits("panics");
+}
+
+/// Ranks that return early.
+pub(crate) fn ends(word: &str) {
+    world(|world| match word {
+        "sent" => {
+            if world.rank() > 0 {
+                world.send(&[world.rank() as u64; 3], 0, 1)?;
+                world.send(&[7u8; 4096], 0, 2)?;
+                world.isend(vec![9u8; 300_000], 0, 3)?.wait()?;
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            for from in [2, 1] {
+                assert_eq!(world.recv_vec::<u8>(from, 3)?.0, [9; 300_000]);
+                assert_eq!(world.recv_vec::<u8>(from, 2)?.0, [7; 4096]);
+                assert_eq!(world.recv_vec::<u64>(from, Any)?.0, [from as u64; 3]);
+                is_lost("the receive after the last message", world.recv(&mut [0u8], from, Any).map(drop), from);
+            }
+            Ok(())
+        }
+        "anyone" => {
+            if world.rank() > 0 {
+                std::thread::sleep(Duration::from_millis(20 * world.rank() as u64));
+                return Ok(());
+            }
+            let error = world.recv(&mut [0u8], Any, Any).expect_err("nobody can send");
+            assert!(matches!(error.kind(), ErrorKind::PeerLost { rank, .. } if *rank > 0), "{error}");
+            Ok(())
+        }
+        "late" => {
+            if world.rank() > 0 {
+                wait_for_flag();
+                return world.send(&[2u8; 8], 0, 5);
+            }
+            // Nobody sends; then the time is up, and the buffer is this rank's again.
+            let mut buffer = [1u8; 8];
+            is_late("a receive", world.recv(&mut buffer, Any, 5).map(drop));
+            assert_eq!(buffer, [1; 8]);
+            is_late("a barrier", world.barrier());
+            is_late("a long send", world.send(&vec![1u8; 1 << 20], 1, 5));
+            is_late("a synchronous send", world.send_synchronous(&[1u8], 1, 6));
+            is_late("a probe", world.probe(Any, Any).map(drop));
+            let mut request = world.irecv(vec![0u8; 8], 1, 7)?;
+            is_late("wait_any", wait_any(&mut vec![world.irecv(vec![0u8; 8], Any, 8)?]).map(drop));
+            assert!(!request.test(), "nobody sends");
+            is_late("wait", request.wait().map(drop));
+            raise_flag();
+            // What was late took nothing away.
+            loop {
+                match world.recv(&mut buffer, 1, 5) {
+                    Err(e) if matches!(e.kind(), ErrorKind::Timeout(_)) => {}
+                    received => return received.map(|_| assert_eq!(buffer, [2; 8])),
+                }
+            }
+        }
+        _ => unreachable!("{word} is no end"),
+    });
+}
+
+#[test]
+fn what_was_sent_before_the_end_still_arrives() {
+    play(3, "ends sent", &[]);
+}
+
+#[test]
+fn any_source_is_lost_once_nobody_else_is_left() {
+    play(2, "ends anyone", &[]);
+    play(4, "ends anyone", &[]);
+}
+
+#[test]
+fn no_wait_is_longer_than_the_timeout() {
+    play(2, "ends late", &[("PARHELION_TIMEOUT", "0.3")]);
+}
+
+/// A rank of a drill.
+pub(crate) fn drill(word: &str) {
+    let (seed, ranks) = word.split_once(' ').expect("two numbers");
+    let plan = Plan::new(seed.parse().expect("a seed"), ranks.parse().expect("ranks"));
+    drill::take_part(plan).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_rank_killed_at_any_point_is_lost_to_all_and_the_rest_is_right() {
+    for seed in 1000..1012u64 {
+        let ranks = 2 + seed as usize % 4;
+        let ended = start(ranks, &format!("drill {seed} {ranks}"), &[]).finish(LIMIT);
+        if let Err(why) = drill::judge(Plan::new(seed, ranks), &ended) {
+            panic!("{why}");
+        }
+    }
+}

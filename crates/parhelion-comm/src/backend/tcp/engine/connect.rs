@@ -34,7 +34,7 @@ pub(super) const FIRST_WIRE: u64 = 16;
 impl State {
     /// Begins to dial `peer`, unless that is under way.
     pub(super) fn dial(&mut self, peer: usize) {
-        if peer == self.me || self.links[peer].dial != Dial::Idle || self.ended[peer].is_some_and(End::is_death) {
+        if peer == self.me || self.links[peer].dial != Dial::Idle || self.ended[peer].is_some() {
             return;
         }
         self.attempt(peer, Instant::now());
@@ -66,6 +66,8 @@ impl State {
 
     /// Timers are looked at soon.
     fn hurry(&mut self) {
+        // Whoever sleeps until the next timer counts anew.
+        self.news += 1;
         self.next_timer = self.next_timer.min(Instant::now() + PAUSE);
     }
 
@@ -184,6 +186,11 @@ impl State {
         }
         for peer in 0..self.size {
             let Dial::Going { since, again, refused } = self.links[peer].dial else { continue };
+            if self.ended[peer].is_some() {
+                self.links[peer].dial = Dial::Idle;
+                self.news += 1;
+                continue;
+            }
             pending = true;
             let Some(again) = again else { continue };
             let age = now.duration_since(since);

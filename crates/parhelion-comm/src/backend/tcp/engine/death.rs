@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::frame::{Frame, Kind};
-use super::link::{Body, Dial};
+use super::link::{Body, Dial, Phase};
 use super::operation::Fault;
 use super::state::State;
 
@@ -188,10 +188,13 @@ impl State {
 
     /// A wire to `peer` has closed, or is closed because of `why`.
     pub(super) fn lose_wire(&mut self, token: u64, peer: usize, why: End) {
+        let was_used = !matches!(self.wires.get(&token).map(|wire| &wire.phase), Some(Phase::Up { used: false, .. }));
         let slot = self.drop_wire(token);
         let link = &mut self.links[peer];
         link.wires.retain(|wire| *wire != token);
         match self.ended[peer] {
+            // The peer has dialled and given it up, perhaps before it knew that the wire stood.
+            None if !was_used => {}
             None => self.end(peer, why),
             Some(end) if self.links[peer].wires.is_empty() => {
                 if self.me == 0 {

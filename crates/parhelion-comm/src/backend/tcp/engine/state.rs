@@ -87,6 +87,9 @@ impl State {
 
     /// Queues a frame for `peer`, and dials it if need be.
     pub(super) fn push(&mut self, peer: usize, frame: &Frame) {
+        if self.ended[peer].is_some() && self.links[peer].sends_on.is_none() {
+            return;
+        }
         self.links[peer].out.push(frame);
         self.mark(peer);
     }
@@ -291,7 +294,10 @@ impl State {
                 self.push(peer, &Frame::control(answer, 0, id));
             }
             Kind::Returned => {
-                let offer = self.links[peer].offers.remove(&id).ok_or(Garbled)?;
+                let Some(offer) = self.links[peer].offers.remove(&id) else {
+                    // Its goodbye has ended the offer.
+                    return if self.ended[peer].is_some() { Ok(()) } else { Err(Garbled) };
+                };
                 let fault = offer.retracting.ok_or(Garbled)?;
                 if let Some(slot) = offer.bytes.slot() {
                     self.finish(slot, Err(fault));
@@ -312,7 +318,6 @@ impl State {
                 self.links[peer].credit = credit;
             }
             Kind::Goodbye => {
-                self.expect_life(peer)?;
                 let end =
                     End::from_code(tag).filter(|end| matches!(end, End::Returned | End::Failed)).ok_or(Garbled)?;
                 self.end(peer, end);
@@ -374,7 +379,10 @@ impl State {
 
     fn accepted(&mut self, peer: usize, id: u64, wanted: usize) -> Result<(), Garbled> {
         let link = &mut self.links[peer];
-        let offer = link.offers.remove(&id).ok_or(Garbled)?;
+        let Some(offer) = link.offers.remove(&id) else {
+            // Its goodbye has ended the offer.
+            return if self.ended[peer].is_some() { Ok(()) } else { Err(Garbled) };
+        };
         if wanted == 0 {
             if let Some(slot) = offer.bytes.slot() {
                 self.finish(slot, Ok(offer.envelope));

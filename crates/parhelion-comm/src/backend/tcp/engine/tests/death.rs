@@ -401,3 +401,51 @@ fn a_rank_that_failed_takes_nobody_with_it_who_does_not_wait_for_it() {
         }
     });
 }
+
+#[test]
+fn a_death_at_any_point_ends_what_is_under_way_and_corrupts_nothing() {
+    for seed in 0..24u64 {
+        let over = if seed % 2 == 0 { Over::Tcp } else { Over::Unix };
+        let (dies, at) = ((seed / 2 % 3) as usize, seed as usize * 7 % 40);
+        ranks(3, over, |engine| {
+            let me = engine.rank();
+            let members: Arc<[usize]> = Arc::from([0, 1, 2]);
+            let len = |i: usize, rank: usize| [8, 3000, 70_000, 1 << 20][(i * 5 + rank + seed as usize) % 4];
+            for i in 0..1000 {
+                let receives: Vec<_> =
+                    (0..3).map(|peer| (peer, irecv(engine, len(i, peer), Some(peer), Some(i as u32)))).collect();
+                let sends: Vec<_> = (0..3)
+                    .map(|peer| {
+                        let bytes = pattern(len(i, me), (i * 3 + me) as u64);
+                        let mode = if i % 3 == 0 { SendMode::Synchronous } else { SendMode::Standard };
+                        isend(engine, bytes, peer, i as u32, mode)
+                    })
+                    .collect();
+                receives.iter().for_each(|(_, receive)| receive.operation.fails_with(&members));
+                sends.iter().for_each(|send| send.fails_with(&members));
+                if me == dies && i == at {
+                    if seed % 3 == 0 {
+                        engine.progress();
+                    }
+                    return vanish(engine);
+                }
+                let mut is_over = false;
+                for (peer, receive) in receives {
+                    match receive.wait(engine) {
+                        Ok((_, bytes)) => assert!(bytes == pattern(len(i, peer), (i * 3 + peer) as u64)),
+                        // Whoever has seen the death may have left by now.
+                        Err(Fault::Lost { .. }) => is_over = true,
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                for send in sends {
+                    is_over |= finish(engine, &send).is_err();
+                }
+                if is_over {
+                    return;
+                }
+            }
+            panic!("nobody died");
+        });
+    }
+}

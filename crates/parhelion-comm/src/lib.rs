@@ -51,6 +51,9 @@ pub mod signals;
 pub mod status;
 
 pub use backend::mpi::{MpiInfo, mpi_info};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use backend::tcp::fuzz;
 pub use backend::{Availability, registry};
 pub use communicator::{Communicator, Message};
 pub use config::{BackendKind, Config, ThreadLevel};

@@ -41,3 +41,10 @@ pub(crate) fn availability(config: &Config) -> Availability {
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
+
+/// What fuzzers call.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    pub use super::engine::fuzz::frame;
+    pub use super::join::fuzz::{handshake, roster};
+}

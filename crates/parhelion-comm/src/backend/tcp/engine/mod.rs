@@ -36,6 +36,8 @@ mod connect;
 mod death;
 mod exchange;
 mod frame;
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 mod inbox;
 mod link;
 mod matching;

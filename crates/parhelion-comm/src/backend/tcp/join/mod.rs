@@ -8,6 +8,8 @@
 //! - [`stream`]: a connection. [`doors`]: where other ranks knock afterwards.
 
 mod doors;
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 mod guest;
 mod handshake;
 mod host;

@@ -40,8 +40,12 @@ impl Stream {
         {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
-            retry(|| socket.connect(&SockAddr::unix(name.path())?))?;
-            return Ok(Stream::Unix(socket.into()));
+            match retry(|| socket.connect(&SockAddr::unix(name.path())?)) {
+                Ok(()) => return Ok(Stream::Unix(socket.into())),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(e),
+                // Forbidden here, perhaps; there is TCP.
+                Err(_) => {}
+            }
         }
         let socket = Socket::new(Domain::for_address(member.tcp), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;

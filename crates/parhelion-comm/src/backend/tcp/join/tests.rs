@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::doors::listen;
 use super::meeting::Meeting;
 use super::message::Message;
-use super::{Handshake, HostId, JobKey, Joined, Member, Seat, Stream, join};
+use super::{Handshake, HostId, JobKey, Joined, Member, Seat, Stream, UnixName, join};
 use crate::config::Config;
 use crate::error::Result;
 
@@ -340,4 +340,17 @@ fn strangers_in_thousands_do_not_keep_ranks_from_meeting() {
     met.push(late);
     check(met.into_iter().map(Result::unwrap).collect());
     assert!(came >= CROWD, "only {came} strangers came");
+}
+
+#[test]
+fn a_rank_whose_unix_socket_is_out_of_reach_is_reached_by_tcp() {
+    let Some(here) = HostId::here() else {
+        eprintln!("not run: this system has no abstract names");
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let member = Member { tcp: address(&listener), unix: Some((here, UnixName::new())) };
+    let stream = Stream::start(&member, Some(&here)).unwrap();
+    assert!(matches!(stream, Stream::Tcp(_)));
+    listener.accept().unwrap();
 }

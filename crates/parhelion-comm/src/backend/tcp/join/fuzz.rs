@@ -1,0 +1,42 @@
+//! What fuzzers of the meeting call (see `fuzz/`): whatever comes, nothing panics, nothing is believed, nothing is read that
+//! would not be written.
+
+use super::handshake::Handshake;
+use super::key::JobKey;
+use super::message::{HEAD, Message};
+
+/// Both ends of a handshake against somebody who does not know the key. The first byte says whether the hello is a genuine one, the
+/// second how the rest is cut.
+pub fn handshake(bytes: &[u8]) {
+    let [genuine, cut, rest @ ..] = bytes else { return };
+    let key = JobKey::new(b"a secret of sixteen bytes or more", "job");
+    for mut end in [Handshake::dial(&key, 1, 3, 2), Handshake::answer(&key, 2, 3)] {
+        let mut rest = rest;
+        if genuine % 2 == 1 {
+            let other = Handshake::dial(&key, 1, 3, 2);
+            // The dialler is shown its like.
+            let _ = end.take(other.to_send());
+        }
+        while end.wanted() > 0 && !rest.is_empty() {
+            let n = end.wanted().min(rest.len()).min(usize::from(*cut).max(1));
+            match end.take(&rest[..n]) {
+                Ok(rank) => assert_eq!(rank, None, "believed"),
+                Err(refusal) => {
+                    assert!(refusal.is_of_stranger());
+                    break;
+                }
+            }
+            assert!(end.to_send().len() <= 76);
+            rest = &rest[n..];
+        }
+    }
+}
+
+/// The messages of the meeting, in a job of as many ranks as the first byte says.
+pub fn roster(bytes: &[u8]) {
+    let [size, bytes @ ..] = bytes else { return };
+    let Some((head, body)) = bytes.split_first_chunk::<HEAD>() else { return };
+    if let Some(message) = Message::decode(head, body, usize::from(*size)) {
+        assert_eq!(message.encode(), bytes);
+    }
+}

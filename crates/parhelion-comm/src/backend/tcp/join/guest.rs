@@ -25,14 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) fn join(seat: &Seat, meeting: &Meeting, config: &Config) -> Result<Joined, String> {
     let deadline = deadline(config);
     let mut pause = PAUSES.0;
-    let mut best: Option<Miss> = None;
+    let mut missed = Missed::default();
     let mut places = Vec::new();
     loop {
-        let mut miss = |miss: Miss| best = best.take().filter(|best| best.weight() > miss.weight()).or(Some(miss));
         if places.is_empty() {
             match meeting.addresses() {
                 Ok(found) => places = found,
-                Err(e) => miss(Miss::NoHost(e)),
+                Err(e) => missed.note(Miss::NoHost(e)),
             }
         }
         for &place in &places {
@@ -40,19 +39,18 @@ pub(super) fn join(seat: &Seat, meeting: &Meeting, config: &Config) -> Result<Jo
             match dial(seat, place, until) {
                 Ok(stream) => match introduce(seat, config, stream, deadline)? {
                     Some(joined) => return Ok(joined),
-                    None => miss(Miss::HungUp(place)),
+                    None => missed.note(Miss::HungUp(place)),
                 },
                 Err(Miss::Misfit(_, refusal)) if refusal != Refusal::Job || places.len() == 1 => {
                     return Err(format!("this rank and rank 0 at {place} do not fit: {refusal}"));
                 }
-                Err(other) => miss(other),
+                Err(other) => missed.note(other),
             }
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let why = best.map(|miss| format!(": {miss}")).unwrap_or_default();
             let waited = config.join_timeout;
-            return Err(format!("rank 0 did not come to {meeting} within {waited:?} (PARHELION_JOIN_TIMEOUT){why}"));
+            return Err(format!("rank 0 did not come to {meeting} within {waited:?} (PARHELION_JOIN_TIMEOUT){missed}"));
         }
         std::thread::sleep(pause.min(left));
         pause = (pause * 2).min(PAUSES.1);
@@ -76,7 +74,7 @@ enum Miss {
 }
 
 impl Miss {
-    /// How much it tells; the miss that tells most is reported.
+    /// How much it tells.
     fn weight(&self) -> u8 {
         match self {
             Miss::NoHost(_) => 0,
@@ -95,7 +93,9 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Miss::NoHost(e) => write!(f, "{e}; PARHELION_RENDEZVOUS must name a host that this one knows"),
-            Miss::Unreachable(place, e) => write!(f, "{place}: {e}; it has not started, or listens elsewhere"),
+            Miss::Unreachable(place, e) => {
+                write!(f, "{place}: {e}; rank 0 has not started, has ended, or listens elsewhere")
+            }
             Miss::Silent(place) => write!(f, "whoever listens at {place} said nothing"),
             Miss::HungUp(place) => write!(f, "whoever listens at {place} hung up before it proved itself"),
             Miss::Garbage(place) => write!(f, "whoever listens at {place} does not speak this protocol"),
@@ -109,6 +109,31 @@ impl fmt::Display for Miss {
             Miss::WrongProof(place) => write!(f, "whoever listens at {place} gave a wrong proof: it is not rank 0"),
             Miss::Misfit(place, refusal) => write!(f, "{place}: {refusal}"),
         }
+    }
+}
+
+/// What is told of all calls: the miss that tells most, and the last one.
+#[derive(Default)]
+struct Missed {
+    best: Option<Miss>,
+    /// If it tells less.
+    last: Option<Miss>,
+}
+
+impl Missed {
+    fn note(&mut self, miss: Miss) {
+        if self.best.as_ref().is_some_and(|best| best.weight() > miss.weight()) {
+            self.last = Some(miss);
+        } else {
+            *self = Missed { best: Some(miss), last: None };
+        }
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.best.iter().try_for_each(|miss| write!(f, ": {miss}"))?;
+        self.last.iter().try_for_each(|miss| write!(f, "; the last time, {miss}"))
     }
 }
 

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::doors::listen;
 use super::meeting::Meeting;
-use super::message::Message;
+use super::message::{HEAD, Message};
 use super::{Handshake, HostId, JobKey, Joined, Member, Seat, Stream, UnixName, join};
 use crate::config::Config;
 use crate::error::Result;
 
 /// Beyond this a test hangs.
 const HANG: Duration = Duration::from_secs(120);
+
+/// How long ranks wait for one that does not come: long enough for those who do.
+const WAIT: Duration = Duration::from_secs(6);
 
 fn config(timeout: Duration) -> Config {
     Config { join_timeout: timeout, ..Config::default() }
@@ -182,7 +185,7 @@ fn every_rank_that_waits_names_those_that_did_not_come() {
     let mut there = seats(5);
     there.remove(4);
     there.remove(2);
-    for text in refusals(there, &config(Duration::from_secs(3))) {
+    for text in refusals(there, &config(WAIT)) {
         assert!(text.contains("ranks 2, 4"), "{text}");
     }
 }
@@ -221,7 +224,7 @@ fn another_job_does_not_disturb_and_is_told_so() {
     let mut there = seats(2);
     let meeting = there[0].meeting.clone().unwrap();
     there[1] = Seat::for_test(1, 2, meeting, &JobKey::new(b"a secret of sixteen bytes or more", "another job"));
-    let [host, guest] = refusals(there, &config(Duration::from_secs(3))).try_into().unwrap();
+    let [host, guest] = refusals(there, &config(WAIT)).try_into().unwrap();
     assert!(host.contains("1 knew the secret but were of another job") && host.contains("rank 1"), "{host}");
     assert!(guest.contains("of another job"), "{guest}");
 }
@@ -231,7 +234,7 @@ fn another_secret_is_suspected_on_both_sides() {
     let mut there = seats(2);
     let meeting = there[0].meeting.clone().unwrap();
     there[1] = Seat::for_test(1, 2, meeting, &JobKey::new(b"another secret of sixteen bytes", "job"));
-    let [host, guest] = refusals(there, &config(Duration::from_secs(3))).try_into().unwrap();
+    let [host, guest] = refusals(there, &config(WAIT)).try_into().unwrap();
     assert!(host.contains("gave a wrong proof (ranks with another PARHELION_SECRET_FILE do)"), "{host}");
     assert!(guest.contains("hung up on this rank's proof") && guest.contains("PARHELION_SECRET_FILE"), "{guest}");
 }
@@ -265,11 +268,22 @@ fn a_rank_that_leaves_while_others_wait_ends_the_meeting() {
     let leaver = thread::spawn(move || {
         let mut stream = intrude(&leaves, at);
         stream.write_all(&Message::Here(Member { tcp: at, unix: None }).encode()).unwrap();
-        // Until rank 0 has taken notice.
-        stream.read_exact(&mut [0]).unwrap();
+        // Until the other one has come, too, and rank 3 alone is missing.
+        loop {
+            let mut head = [0; HEAD];
+            stream.read_exact(&mut head).unwrap();
+            let mut body = vec![0; Message::length(&head, 4).unwrap()];
+            stream.read_exact(&mut body).unwrap();
+            if Message::decode(&head, &body, 4) == Some(Message::Waiting(vec![3])) {
+                break;
+            }
+        }
     });
     for text in refusals(there, &config(HANG)) {
-        assert!(text.contains("rank 1 left while the ranks gathered") && text.contains("had not come"), "{text}");
+        assert!(
+            text.contains("rank 1 left while the ranks gathered") && text.contains("rank 3 had not come"),
+            "{text}"
+        );
     }
     leaver.join().unwrap();
 }

@@ -98,17 +98,13 @@ fn doze(fds: &mut [PollFd<'_>], limit: Duration) {
 }
 
 impl State {
-    /// Looks once at the wire that was read last, or at all sockets if it has nothing: whether anything was there.
+    /// Looks once at the sockets, first where something came last: whether anything was there.
     pub(super) fn look(&mut self) -> bool {
-        self.look_at_hot() == Some(true) || self.look_at_all()
-    }
-
-    /// Looks at the wire that was read last, if it stands: whether anything was there.
-    fn look_at_hot(&mut self) -> Option<bool> {
-        self.hot.map(|hot| self.read_wire(hot))
-    }
-
-    fn look_at_all(&mut self) -> bool {
+        if let Some(hot) = self.hot
+            && self.read_wire(hot)
+        {
+            return true;
+        }
         let mut events = [const { MaybeUninit::<Event>::uninit() }; 64];
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let epoll = self.epoll.clone();
@@ -185,16 +181,10 @@ impl Engine {
         let _visit = Visit::new(self);
         let mut spin_from = begin;
         let mut last_news = u64::MAX;
-        let mut looks = 0u32;
         loop {
             let news = {
                 let mut turn = self.turn();
-                // What is waited for comes most likely from where something came last.
-                let is_brief = !looks.is_multiple_of(4) && !self.spin.is_zero();
-                looks = looks.wrapping_add(1);
-                if !is_brief || turn.look_at_hot().is_none() {
-                    turn.look();
-                }
+                turn.look();
                 turn.news
             };
             if done() {
@@ -213,7 +203,6 @@ impl Engine {
                 std::thread::yield_now();
             } else {
                 self.sleep(news, left.unwrap_or(LONG));
-                looks = 0;
                 spin_from = Instant::now();
             }
         }

@@ -115,7 +115,7 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// Messages of up to this many bytes are buffered, so that a send of one never waits (local backend).
     pub eager_limit: usize,
-    /// Compare the arguments of every collective across ranks before it starts (mpi; local always does).
+    /// Compare the arguments of every collective across ranks before it starts (mpi and tcp; local always does).
     pub checks: bool,
     /// Report a deadlock when every live rank waits and nothing can complete (local backend). Needs ranks of one thread: with
     /// a thread level above funneled it is off, since a thread that does not wait may still send.

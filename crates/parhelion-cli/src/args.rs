@@ -1,5 +1,7 @@
 //! What can be said on the command line.
 
+mod run;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use parhelion::{BackendKind, Config, ThreadLevel};
 
 use crate::error::{Error, Result};
 use crate::matrix::poisson;
+pub(crate) use run::{Bind, RunArgs};
 
 /// Ranks that talk: as threads with nothing installed, or under any MPI library.
 #[derive(Debug, Parser)]
@@ -31,20 +34,47 @@ pub(crate) enum Action {
     Info(InfoArgs),
     /// Measure an operation
     Bench(BenchArgs),
+    /// Start a program as several processes that talk without MPI
+    Run(RunArgs),
+}
+
+impl Action {
+    /// How many ranks it has, where it has any of its own.
+    pub(crate) fn ranks(&self) -> Option<&RankArgs> {
+        match self {
+            Action::Solve(args) => Some(&args.ranks),
+            Action::Plan(args) => Some(&args.ranks),
+            Action::Heat(args) => Some(&args.ranks),
+            Action::Bench(args) => Some(&args.ranks),
+            Action::Info(_) | Action::Run(_) => None,
+        }
+    }
 }
 
 /// How many ranks, and what carries their messages.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RankArgs {
-    /// Number of ranks: threads, or under an MPI launcher the world's size [default: the cores]
+    /// Number of ranks: threads, with tcp processes, or under an MPI launcher the world's size [default: the cores]
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) ranks: Option<NonZeroUsize>,
-    /// What carries the messages [default: mpi under an MPI launcher, else local]
-    #[arg(long, value_name = "BACKEND", value_parser = ["local", "mpi"])]
+    /// What carries the messages [default: mpi under an MPI launcher, tcp under 'parhelion run', else local]
+    #[arg(long, value_name = "BACKEND", value_parser = ["local", "mpi", "tcp"])]
     pub(crate) backend: Option<String>,
 }
 
 impl RankArgs {
+    /// Whether the ranks are processes that nobody has started yet: those of the tcp backend without a launcher.
+    pub(crate) fn are_to_be_started(&self, launcher: &mpi_abi::Launcher) -> bool {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let backend = self.backend.clone().or_else(|| set("PARHELION_BACKEND"));
+        backend.as_deref() == Some("tcp") && set("PARHELION_RANK").is_none() && launcher.rank.is_none()
+    }
+
+    /// The number of ranks that was asked for, here or in the environment.
+    pub(crate) fn number(&self) -> Option<NonZeroUsize> {
+        self.ranks.or_else(|| std::env::var("PARHELION_RANKS").ok()?.parse().ok())
+    }
+
     /// The environment's settings with those of the command line over them.
     ///
     /// # Errors

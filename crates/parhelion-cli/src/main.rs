@@ -1,11 +1,12 @@
 //! The `parhelion` command.
 //!
-//! [`args`] is what can be said; [`solve`], [`mod@plan`], [`heat`], [`info`] and [`mod@bench`] do it. [`matrix`] and [`text`] read the
-//! input, [`output`] and [`numbers`] are for what is written; [`error`] is how a command fails: one line on stderr from one
+//! [`args`] is what can be said; [`solve`], [`mod@plan`], [`heat`], [`info`], [`mod@bench`] and [`run`] do it. [`matrix`] and
+//! [`text`] read the input, [`output`] and [`numbers`] are for what is written, [`cores`] binds ranks; [`error`] is how a command fails: one line on stderr from one
 //! rank, exit code 2 from all.
 
 mod args;
 mod bench;
+mod cores;
 mod error;
 mod heat;
 mod info;
@@ -13,6 +14,8 @@ mod matrix;
 mod numbers;
 mod output;
 mod plan;
+#[cfg_attr(not(unix), path = "run_elsewhere.rs")]
+mod run;
 mod solve;
 mod text;
 
@@ -34,26 +37,33 @@ fn main() -> ExitCode {
         Err(refusal) if speaks() => refusal.exit(),
         Err(refusal) => return fall_silent(refusal.exit_code() as u8),
     };
-    let done = match &command.action {
-        Action::Solve(args) => solve::run(args),
-        Action::Plan(args) => plan::run(args),
-        Action::Heat(args) => heat::run(args),
-        Action::Info(args) => info::run(args),
-        Action::Bench(args) => bench::run(args),
-    };
-    match done {
+    match carry_out(&command.action) {
         Ok(code) => code,
         Err(Error::AlreadySaid) => ExitCode::from(FAILED),
         // Asked for something that no rank can do.
         Err(Error::Input(_)) if !speaks() => fall_silent(FAILED),
         // There is no world yet, because this machine lacks something: one of its processes says so.
-        Err(Error::Communication(error)) if error.rank().is_none() && launcher().local_rank.unwrap_or(0) > 0 => {
-            fall_silent(FAILED)
-        }
+        Err(Error::Communication(error)) if error.rank().is_none() && !speaks_here() => fall_silent(FAILED),
         Err(error) => {
             error.print();
             ExitCode::from(FAILED)
         }
+    }
+}
+
+fn carry_out(action: &Action) -> Result<ExitCode> {
+    if let Some(ranks) = action.ranks()
+        && ranks.are_to_be_started(&launcher())
+    {
+        return run::again(ranks.number());
+    }
+    match action {
+        Action::Solve(args) => solve::run(args),
+        Action::Plan(args) => plan::run(args),
+        Action::Heat(args) => heat::run(args),
+        Action::Info(args) => info::run(args),
+        Action::Bench(args) => bench::run(args),
+        Action::Run(args) => run::run(args),
     }
 }
 
@@ -72,7 +82,18 @@ fn launcher() -> mpi_abi::Launcher {
 
 /// Whether this process is the one of the launcher's that speaks for all: rank 0, or the only one.
 fn speaks() -> bool {
-    launcher().rank.unwrap_or(0) == 0
+    own_rank().or(launcher().rank).unwrap_or(0) == 0
+}
+
+/// Whether this process is the one that speaks for all of this machine.
+fn speaks_here() -> bool {
+    let own = || std::env::var("PARHELION_LOCAL_RANK").ok()?.parse().ok();
+    own().or(launcher().local_rank).unwrap_or(0) == 0
+}
+
+/// The rank that `parhelion run`, or a user in its words, has given this process.
+fn own_rank() -> Option<usize> {
+    std::env::var("PARHELION_RANK").ok()?.parse().ok()
 }
 
 /// Prints to stdout. A reader that went away is no error, as with any filter.

@@ -3,7 +3,6 @@
 
 mod collectives;
 mod halo;
-mod pin;
 mod sparse;
 mod timing;
 mod two_sided;
@@ -14,6 +13,7 @@ use parhelion::halo::Scheme;
 use parhelion::{Communicator, Element, Op};
 
 use crate::args::{BenchArgs, Operation};
+use crate::cores::Core;
 use crate::error::{Error, Result, agree};
 use crate::{launcher, say};
 use timing::{Sample, Settings};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let settings = Settings::from_env();
     let correct = parhelion::launch(&config, |world| {
         if args.pin {
-            agree(&world, pin::to_one_core(launcher.local_rank.unwrap_or_else(|| world.rank())))?;
+            agree(&world, bind(launcher.local_rank.unwrap_or_else(|| world.rank())))?;
         }
         let mut bench = Bench { world: &world, settings: &settings, json: args.json, correct: true };
         if world.size() < 2 && matches!(args.operation, Operation::Pingpong | Operation::Exchange) {
@@ -47,6 +47,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         Ok::<bool, Error>(bench.correct)
     })?;
     Ok(if correct.iter().all(|correct| *correct) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Binds the calling thread to a core of its own, while there are as many.
+fn bind(rank: usize) -> Result<()> {
+    let refused = |why: String| Error::Input(format!("--pin: {why}"));
+    let core = Core::of(rank).map_err(refused)?;
+    core.bind().map_err(|error| refused(format!("cannot bind rank {rank} to a core: {error}")))
 }
 
 /// One rank's view of a run.

@@ -11,7 +11,6 @@ mod comm;
 #[allow(dead_code, reason = "its tests look at more than the backend does")]
 mod engine;
 mod job;
-#[allow(dead_code, reason = "its tests look at more than the backend does")]
 mod join;
 mod lane;
 mod launch;

@@ -75,6 +75,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Whether the other end has not proved that it knows the key.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_of_stranger(&self) -> bool {
         matches!(self, Refusal::Garbage | Refusal::WrongProof)
     }

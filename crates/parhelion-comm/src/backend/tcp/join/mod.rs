@@ -25,15 +25,12 @@ mod stream;
 mod tests;
 mod visitor;
 
-pub(super) use self::rendezvous::join;
+pub(super) use self::doors::Doors;
+pub(super) use self::handshake::Handshake;
+pub(super) use self::key::JobKey;
+#[cfg(test)]
+pub(super) use self::member::UnixName;
+pub(super) use self::member::{HostId, Member};
+pub(super) use self::rendezvous::{Joined, join};
 pub(super) use self::seat::{is_named, seat};
-#[allow(unused_imports, reason = "the engine is what uses connections")]
-pub(super) use self::{
-    doors::Doors,
-    handshake::{Handshake, Refusal},
-    key::JobKey,
-    member::{HostId, Member, UnixName},
-    rendezvous::Joined,
-    seat::Seat,
-    stream::Stream,
-};
+pub(super) use self::stream::Stream;

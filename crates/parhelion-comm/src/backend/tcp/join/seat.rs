@@ -44,7 +44,9 @@ pub(crate) struct Seat {
 
 impl fmt::Display for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rank {} of {}, says {}", self.rank, self.size, self.source)?;
+        write!(f, "rank {} of {}", self.rank, self.size)?;
+        self.local_rank.iter().try_for_each(|local| write!(f, " ({local} on its machine)"))?;
+        write!(f, ", says {}", self.source)?;
         match &self.meeting {
             Some(meeting) => write!(f, "; the ranks meet at {meeting}"),
             None => Ok(()),

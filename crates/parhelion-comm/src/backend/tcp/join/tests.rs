@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::doors::listen;
 use super::meeting::Meeting;
 use super::message::{HEAD, Message};
-use super::{Handshake, HostId, JobKey, Joined, Member, Seat, Stream, UnixName, join};
+use super::seat::Seat;
+use super::{Handshake, HostId, JobKey, Joined, Member, Stream, UnixName, join};
 use crate::config::Config;
 use crate::error::Result;
 

@@ -49,7 +49,10 @@ fn our_own_variables_name_a_seat() {
     let secret = Secret::new("own");
     let seat = read(&[&OWN[..], &[("PARHELION_LOCAL_RANK", "0")]].concat(), Some(&secret)).unwrap();
     assert_eq!((seat.rank, seat.size, seat.local_rank), (1, 4, Some(0)));
-    assert_eq!(seat.to_string(), "rank 1 of 4, says PARHELION_RANK; the ranks meet at node-1:5000-5003");
+    assert_eq!(
+        seat.to_string(),
+        "rank 1 of 4 (0 on its machine), says PARHELION_RANK; the ranks meet at node-1:5000-5003"
+    );
     let named = |pairs: &[(&str, &str)]| {
         is_named(&|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
     };

@@ -233,8 +233,16 @@ impl State {
                 link.heard = now;
             }
             if now.duration_since(link.heard) > self.heartbeat {
-                self.end(peer, End::Silent);
-            } else if link.sends_on.is_some() && now.duration_since(link.spoke) > self.heartbeat / 4 {
+                // It may have spoken while this process did not get to listen.
+                for token in link.wires.clone() {
+                    self.read_wire(token);
+                }
+                if now.saturating_duration_since(self.links[peer].heard) > self.heartbeat {
+                    self.end(peer, End::Silent);
+                }
+                continue;
+            }
+            if link.sends_on.is_some() && now.duration_since(link.spoke) > self.heartbeat / 4 {
                 self.push(peer, &Frame::control(Kind::Ping, 0, 0));
             }
         }

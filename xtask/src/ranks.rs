@@ -1,4 +1,4 @@
-//! Runs of our programs with several ranks: on the local backend, and under every MPI library's launcher.
+//! Runs of our programs with several ranks, on every carrier of messages.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,18 +7,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::carrier::Carrier;
 use crate::launch::{Ran, Stderr, bounded, clean_command};
-use crate::mpi::{LIBRARIES, Library, cores};
+use crate::mpi::{Library, cores};
 use crate::report::{Report, Verdict};
 use crate::{Result, excerpt, shared, steps, test};
 
-const MPI_RANKS: [usize; 5] = [1, 2, 3, 4, 7];
-const LOCAL_RANKS: [usize; 6] = [1, 2, 3, 4, 7, 16];
 const QUICK_RANKS: [usize; 2] = [1, 3];
 const QUICK_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
-
-/// How long one program may take.
-const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where the tests of gigabytes run, when asked for.
 const LARGE_ROW: &str = "conformance";
@@ -41,24 +37,56 @@ struct Suite {
     program: &'static str,
     arguments: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
-    /// Whether it also runs without MPI.
-    local: bool,
-    /// Whether it talks so much that a library that starves ranks would take minutes, and is spared.
-    busy: bool,
+    /// On which backends it runs.
+    backends: &'static [&'static str],
+    talk: Talk,
 }
 
+/// How much a program talks: what takes it seconds may take minutes where waiting ranks keep the cores from the others.
+enum Talk {
+    /// It is never spared.
+    Little,
+    /// With more than two ranks for a core, a library is spared that never yields.
+    Much,
+    /// With more ranks than cores, every library is spared that starves them.
+    Most,
+}
+
+const EVERYWHERE: &[&str] = &["local", "tcp", "mpi"];
+
 const SUITES: [Suite; 4] = [
-    Suite { row: "abi_check", program: "abi_check", arguments: &[], environment: &[], local: false, busy: false },
-    Suite { row: "conformance", program: "conformance", arguments: &[], environment: &[], local: true, busy: false },
-    Suite { row: "arrays", program: "array_conformance", arguments: &[], environment: &[], local: true, busy: true },
+    Suite {
+        row: "abi_check",
+        program: "abi_check",
+        arguments: &[],
+        environment: &[],
+        backends: &["mpi"],
+        talk: Talk::Little,
+    },
+    Suite {
+        row: "conformance",
+        program: "conformance",
+        arguments: &[],
+        environment: &[],
+        backends: EVERYWHERE,
+        talk: Talk::Much,
+    },
+    Suite {
+        row: "arrays",
+        program: "array_conformance",
+        arguments: &[],
+        environment: &[],
+        backends: EVERYWHERE,
+        talk: Talk::Most,
+    },
     // What the default thread level forbids, and the row above therefore leaves out.
     Suite {
         row: "conformance, threads",
         program: "conformance",
         arguments: &["--filter", "threads:"],
         environment: &[("PARHELION_THREAD_LEVEL", "multiple")],
-        local: false,
-        busy: false,
+        backends: &["tcp", "mpi"],
+        talk: Talk::Little,
     },
 ];
 
@@ -70,8 +98,9 @@ pub(crate) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Why `ranks` ranks on `library` (`None`: on the local backend) are left out, if they are.
-    fn left_out(&self, library: Option<&Library>, ranks: usize) -> Option<&'static str> {
+    /// Why `ranks` ranks on `carrier` are left out, if they are.
+    fn left_out(&self, carrier: Carrier, ranks: usize) -> Option<&'static str> {
+        let library = carrier.library();
         let is = |name: &str| library.is_none_or(|l| l.name == name);
         if self.options.library.as_deref().is_some_and(|name| !is(name)) {
             Some("left out by --library")
@@ -86,13 +115,13 @@ impl Selection<'_> {
 
     /// Whether the tests of gigabytes run here: where messages are copied by us, and on an MPI with and one without
     /// functions for large counts.
-    fn is_large(&self, suite: &Suite, library: Option<&Library>, ranks: usize) -> bool {
+    fn is_large(&self, suite: &Suite, carrier: Carrier, ranks: usize) -> bool {
         let asked = self.options.large && suite.row == LARGE_ROW;
-        asked && ranks == LARGE_RANKS && library.is_none_or(|l| LARGE_LIBRARIES.contains(&l.name))
+        asked && ranks == LARGE_RANKS && carrier.library().is_none_or(|l| LARGE_LIBRARIES.contains(&l.name))
     }
 }
 
-/// Runs every program on the local backend and on every library.
+/// Runs every program on every carrier.
 pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> {
     let programs = match steps::build_programs(&["mpi-abi", "parhelion-comm", "parhelion", "parhelion-cli"], "dev") {
         Ok(programs) => programs,
@@ -102,55 +131,52 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
             BTreeMap::new()
         }
     };
+    let Some(launcher) = programs.get("parhelion") else {
+        report.add("parhelion", &Verdict::failed("there is no such program"));
+        return Ok(());
+    };
     for suite in SUITES {
         let Some(path) = programs.get(suite.program) else {
             report.add(suite.row, &Verdict::failed(format!("there is no program {}", suite.program)));
             continue;
         };
-        let local = suite.local.then_some((None, &LOCAL_RANKS[..]));
-        for (library, all_ranks) in local.into_iter().chain(LIBRARIES.iter().map(|l| (Some(l), &MPI_RANKS[..]))) {
-            suite.run(path, library, all_ranks, selection, report)?;
+        for carrier in Carrier::all().filter(|carrier| suite.backends.contains(&carrier.backend())) {
+            suite.run(launcher, path, carrier, selection, report)?;
         }
     }
     for example in EXAMPLES {
         match programs.get(example) {
-            Some(path) => run_example(example, path, selection, report)?,
+            Some(path) => run_example(example, launcher, path, selection, report)?,
             None => report.add(example, &Verdict::failed("there is no such example")),
         }
     }
-    match programs.get("parhelion") {
-        Some(path) => solve(path, selection, report),
-        None => {
-            report.add("parhelion", &Verdict::failed("there is no such program"));
-            Ok(())
-        }
-    }
+    solve(launcher, selection, report)
 }
 
 impl Suite {
-    /// Runs it on one library, or the local backend, with each number of ranks.
+    /// Runs it on one carrier with each number of ranks.
     fn run(
         &self,
+        launcher: &Path,
         path: &Path,
-        library: Option<&Library>,
-        all_ranks: &[usize],
+        carrier: Carrier,
         selection: &Selection<'_>,
         report: &mut Report,
     ) -> Result<()> {
-        let row = row(library, self.row);
+        let row = row(carrier, self.row);
         let mut hung = false;
-        for &ranks in all_ranks {
+        for &ranks in carrier.ranks() {
             // One that hangs may hang at every number of ranks, and all of that may take hours.
-            let starved = self.busy && library.is_some_and(|l| l.starves) && ranks > cores();
-            let left_out = match (hung, starved) {
+            let left_out = match (hung, self.starves(carrier, ranks, cores())) {
                 (true, _) => Some("it did not end with fewer ranks"),
                 (_, true) => Some("its waiting ranks keep the cores from the others, and there are too few here"),
                 _ => None,
             };
-            let verdict = match left_out.or_else(|| selection.left_out(library, ranks)) {
+            let verdict = match left_out.or_else(|| selection.left_out(carrier, ranks)) {
                 Some(why) => Verdict::skipped(&row, why),
                 None => {
-                    let ran = self.run_once(path, library, ranks, selection.is_large(self, library, ranks))?;
+                    let large = selection.is_large(self, carrier, ranks);
+                    let ran = self.run_once(launcher, path, carrier, ranks, large)?;
                     hung = ran.timed_out();
                     say(&row, ranks, Verdict::of_program(self.program, &ran), &ran)
                 }
@@ -160,54 +186,54 @@ impl Suite {
         Ok(())
     }
 
-    fn run_once(&self, path: &Path, library: Option<&Library>, ranks: usize, large: bool) -> Result<Ran> {
-        let mut command = match library {
-            None => {
-                let mut command = clean_command(path);
-                command.env("PARHELION_BACKEND", "local").env("PARHELION_RANKS", ranks.to_string());
-                command
-            }
-            Some(library) => {
-                let mut command = library.command(ranks);
-                // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
-                command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
-                command.arg(path);
-                command
-            }
-        };
+    /// Whether so many ranks on so many cores would take minutes for what takes seconds.
+    fn starves(&self, carrier: Carrier, ranks: usize, cores: usize) -> bool {
+        let Some(library) = carrier.library() else { return false };
+        match self.talk {
+            Talk::Little => false,
+            Talk::Much => library.never_yields() && ranks > 2 * cores,
+            Talk::Most => library.starves && ranks > cores,
+        }
+    }
+
+    fn run_once(&self, launcher: &Path, path: &Path, carrier: Carrier, ranks: usize, large: bool) -> Result<Ran> {
+        let mut command = carrier.command(launcher, path, ranks);
+        // Named, so that what is tested is what the table says; `solve` tests that it is found unnamed.
+        command.env("PARHELION_BACKEND", carrier.backend());
+        if let Some(library) = carrier.library() {
+            command.env("PARHELION_MPI_LIB", library.path());
+        }
         command.args(self.arguments).envs(self.environment.iter().copied());
-        let mut limit = limit(library, ranks);
+        let mut limit = carrier.limit(ranks);
         if large {
             command.arg("--large");
             limit = LARGE_LIMIT;
         }
-        let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-"), place(library));
+        let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-"), carrier.name());
         bounded(command, &log, Stderr::Captured, limit)
     }
 }
 
-/// An example on threads and under every library: it ends well and prints what rank 0 says.
-fn run_example(name: &str, program: &Path, selection: &Selection<'_>, report: &mut Report) -> Result<()> {
-    for library in [None].into_iter().chain(LIBRARIES.iter().map(Some)) {
-        let row = row(library, "examples");
-        if let Some(why) = selection.left_out(library, EXAMPLE_RANKS) {
+/// An example on every carrier: it ends well and prints what rank 0 says.
+fn run_example(
+    name: &str,
+    launcher: &Path,
+    program: &Path,
+    selection: &Selection<'_>,
+    report: &mut Report,
+) -> Result<()> {
+    for carrier in Carrier::all() {
+        let row = row(carrier, "examples");
+        if let Some(why) = selection.left_out(carrier, EXAMPLE_RANKS) {
             report.add_cell(&row, EXAMPLE_RANKS, &Verdict::skipped(name, why));
             continue;
         }
-        let command = match library {
-            None => {
-                let mut command = clean_command(program);
-                command.env("PARHELION_RANKS", EXAMPLE_RANKS.to_string());
-                command
-            }
-            Some(library) => {
-                let mut command = library.command(EXAMPLE_RANKS);
-                command.env("PARHELION_MPI_LIB", library.path()).arg(program);
-                command
-            }
-        };
-        let log = format!("example-{name}-{}", place(library));
-        let ran = bounded(command, &log, Stderr::Captured, limit(library, EXAMPLE_RANKS))?;
+        let mut command = carrier.command(launcher, program, EXAMPLE_RANKS);
+        if let Some(library) = carrier.library() {
+            command.env("PARHELION_MPI_LIB", library.path());
+        }
+        let log = format!("example-{name}-{}", carrier.name());
+        let ran = bounded(command, &log, Stderr::Captured, carrier.limit(EXAMPLE_RANKS))?;
         let verdict = match (ran.end.success(), ran.out.lines().count()) {
             (true, 1) => Verdict::passed(),
             (true, lines) => Verdict::failed(format!("{name} printed {lines} lines instead of one")),
@@ -218,7 +244,7 @@ fn run_example(name: &str, program: &Path, selection: &Selection<'_>, report: &m
     Ok(())
 }
 
-/// `parhelion solve`: the same file under every library and without one, in the same number of iterations.
+/// `parhelion solve`: the same file on every carrier, in the same number of iterations.
 fn solve(program: &Path, selection: &Selection<'_>, report: &mut Report) -> Result<()> {
     let matrix = shared(MATRIX);
     let mut arguments: Vec<OsString> = vec!["solve".into(), "--json".into()];
@@ -232,16 +258,16 @@ fn solve(program: &Path, selection: &Selection<'_>, report: &mut Report) -> Resu
     }
     let allowed = matrix.as_ref().map(|_| SOLVE_ITERATIONS);
     let mut iterations: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
-    for library in [None].into_iter().chain(LIBRARIES.iter().map(Some)) {
-        let row = row(library, "solve");
-        if let Some(why) = selection.left_out(library, SOLVE_RANKS) {
+    for carrier in Carrier::all() {
+        let row = row(carrier, "solve");
+        if let Some(why) = selection.left_out(carrier, SOLVE_RANKS) {
             report.add_cell(&row, SOLVE_RANKS, &Verdict::skipped(&row, why));
             continue;
         }
-        let ran = run_solve(program, &arguments, library)?;
-        let verdict = match judge_solve(library, allowed.as_ref(), &ran) {
+        let ran = run_solve(program, &arguments, carrier)?;
+        let verdict = match judge_solve(carrier, allowed.as_ref(), &ran) {
             Ok(count) => {
-                iterations.entry(count).or_default().push(place(library));
+                iterations.entry(count).or_default().push(carrier.name());
                 Verdict::passed()
             }
             Err(why) => Verdict::failed(why),
@@ -251,40 +277,44 @@ fn solve(program: &Path, selection: &Selection<'_>, report: &mut Report) -> Resu
     let agreement = match iterations.len() {
         0 => Verdict::failed("no run of solve gave a number of iterations"),
         1 => Verdict::passed(),
-        _ => Verdict::failed(format!("the number of iterations depends on the library: {iterations:?}")),
+        _ => Verdict::failed(format!("the number of iterations depends on what carries the messages: {iterations:?}")),
     };
     report.add("solve, the same iterations everywhere", &agreement);
     Ok(())
 }
 
-fn run_solve(program: &Path, arguments: &[OsString], library: Option<&Library>) -> Result<Ran> {
-    let command = match library {
-        None => {
-            let mut command = clean_command(program);
-            command.args(arguments).args(["-n", &SOLVE_RANKS.to_string()]);
-            command
-        }
-        Some(library) => {
-            let mut command = library.command(SOLVE_RANKS);
+fn run_solve(program: &Path, arguments: &[OsString], carrier: Carrier) -> Result<Ran> {
+    let mut command = match carrier {
+        Carrier::Mpi(library) => {
+            let mut command = carrier.command(program, program, SOLVE_RANKS);
             if library.must_be_named() {
                 command.env("PARHELION_MPI_LIB", library.path());
             }
-            command.arg(program).args(arguments);
             command
         }
+        // It starts its ranks itself.
+        Carrier::Local | Carrier::Tcp { .. } => clean_command(program),
     };
-    bounded(command, &format!("solve-{}", place(library)), Stderr::Captured, limit(library, SOLVE_RANKS))
+    command.args(arguments);
+    if carrier.library().is_none() {
+        command.args(["-n", &SOLVE_RANKS.to_string(), "--backend", carrier.backend()]);
+    }
+    if carrier == (Carrier::Tcp { shared_memory: false }) {
+        command.env("PARHELION_SHARED_MEMORY", "0");
+    }
+    let log = format!("solve-{}", carrier.name());
+    bounded(command, &log, Stderr::Captured, carrier.limit(SOLVE_RANKS))
 }
 
 /// The iterations a run took, or what is wrong with its answer.
-fn judge_solve(library: Option<&Library>, allowed: Option<&std::ops::RangeInclusive<u64>>, ran: &Ran) -> Result<u64> {
+fn judge_solve(carrier: Carrier, allowed: Option<&std::ops::RangeInclusive<u64>>, ran: &Ran) -> Result<u64> {
     if !ran.end.success() {
         return Err(ran.end.to_string());
     }
-    check_answer(library, allowed, &ran.out)
+    check_answer(carrier, allowed, &ran.out)
 }
 
-fn check_answer(library: Option<&Library>, allowed: Option<&std::ops::RangeInclusive<u64>>, out: &str) -> Result<u64> {
+fn check_answer(carrier: Carrier, allowed: Option<&std::ops::RangeInclusive<u64>>, out: &str) -> Result<u64> {
     let lines: Vec<&str> = out.lines().filter(|line| line.starts_with('{')).collect();
     let [line] = lines[..] else {
         return Err(format!("{} JSON lines were printed instead of one", lines.len()));
@@ -295,8 +325,8 @@ fn check_answer(library: Option<&Library>, allowed: Option<&std::ops::RangeInclu
     };
     expected("converged", answer["converged"] == true)?;
     expected("ranks", answer["ranks"] == SOLVE_RANKS)?;
-    expected("backend", answer["backend"] == if library.is_some() { "mpi" } else { "local" })?;
-    if let Some(library) = library {
+    expected("backend", answer["backend"] == carrier.backend())?;
+    if let Some(library) = carrier.library() {
         let version = answer["library"].as_str().is_some_and(|name| name.contains(library.wheel.version));
         expected("library", version)?;
     }
@@ -305,20 +335,8 @@ fn check_answer(library: Option<&Library>, allowed: Option<&std::ops::RangeInclu
     iterations.ok_or_else(|| "there are no iterations in its answer".into())
 }
 
-/// How long a program may take: longer where ranks wait for cores in a library that never yields.
-fn limit(library: Option<&Library>, ranks: usize) -> Duration {
-    match library {
-        Some(library) if ranks > cores() => LIMIT * library.patience,
-        _ => LIMIT,
-    }
-}
-
-fn place(library: Option<&Library>) -> &'static str {
-    library.map_or("local", |library| library.name)
-}
-
-fn row(library: Option<&Library>, program: &str) -> String {
-    format!("{}, {program}", place(library))
+fn row(carrier: Carrier, program: &str) -> String {
+    format!("{}, {program}", carrier.name())
 }
 
 /// Prints one line for a run, and where it failed the ends of its output, which the verdict then has, too.
@@ -337,12 +355,13 @@ fn say(row: &str, ranks: usize, mut verdict: Verdict, ran: &Ran) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mpi::LIBRARIES;
 
     const GOOD: &str =
         r#"{"converged":true,"ranks":3,"backend":"mpi","library":"Open MPI v5.0.11, x","iterations":197}"#;
 
     fn check(out: &str) -> Result<u64> {
-        check_answer(Some(&LIBRARIES[0]), Some(&SOLVE_ITERATIONS), out)
+        check_answer(Carrier::Mpi(&LIBRARIES[0]), Some(&SOLVE_ITERATIONS), out)
     }
 
     #[test]
@@ -382,27 +401,28 @@ mod tests {
         let missing = [(LIBRARIES[1], "no network".to_owned())];
         let all = options();
         let selection = Selection { options: &all, missing: &missing };
-        assert_eq!(selection.left_out(None, 16), None);
-        assert_eq!(selection.left_out(Some(&LIBRARIES[0]), 7), None);
-        assert!(selection.left_out(Some(&LIBRARIES[1]), 1).unwrap().contains("installed"));
-        assert!(!selection.is_large(&SUITES[1], None, LARGE_RANKS));
+        assert_eq!(selection.left_out(Carrier::Local, 16), None);
+        assert_eq!(selection.left_out(Carrier::Mpi(&LIBRARIES[0]), 7), None);
+        assert!(selection.left_out(Carrier::Mpi(&LIBRARIES[1]), 1).unwrap().contains("installed"));
+        assert!(!selection.is_large(&SUITES[1], Carrier::Local, LARGE_RANKS));
     }
 
     #[test]
     fn options_leave_out_what_they_say() {
         let quick = test::Options { quick: true, ..options() };
         let quick = Selection { options: &quick, missing: &[] };
-        assert_eq!(quick.left_out(None, 3), None);
-        assert_eq!(quick.left_out(Some(&LIBRARIES[0]), 1), None);
-        assert!(quick.left_out(Some(&LIBRARIES[0]), 7).is_some());
-        assert!(quick.left_out(Some(&LIBRARIES[1]), 3).is_some());
+        assert_eq!(quick.left_out(Carrier::Local, 3), None);
+        assert_eq!(quick.left_out(Carrier::Mpi(&LIBRARIES[0]), 1), None);
+        assert!(quick.left_out(Carrier::Mpi(&LIBRARIES[0]), 7).is_some());
+        assert!(quick.left_out(Carrier::Mpi(&LIBRARIES[1]), 3).is_some());
         let one = test::Options { library: Some("mpich-4.3.2".into()), large: true, ..options() };
         let one = Selection { options: &one, missing: &[] };
-        let left_in = LIBRARIES.iter().filter(|l| one.left_out(Some(l), 7).is_none()).map(|l| l.name);
+        let left_in = LIBRARIES.iter().filter(|l| one.left_out(Carrier::Mpi(l), 7).is_none()).map(|l| l.name);
         assert_eq!(left_in.collect::<Vec<_>>(), ["mpich-4.3.2"]);
-        assert_eq!(one.left_out(None, 4), None);
-        let large = |row: &str, library, ranks| {
-            one.is_large(SUITES.iter().find(|suite| suite.row == row).unwrap(), library, ranks)
+        assert_eq!(one.left_out(Carrier::Local, 4), None);
+        let large = |row: &str, library: Option<&'static Library>, ranks| {
+            let carrier = library.map_or(Carrier::Local, Carrier::Mpi);
+            one.is_large(SUITES.iter().find(|suite| suite.row == row).unwrap(), carrier, ranks)
         };
         assert!(large(LARGE_ROW, None, LARGE_RANKS) && large(LARGE_ROW, Some(&LIBRARIES[0]), LARGE_RANKS));
         assert!(!large(LARGE_ROW, Some(&LIBRARIES[4]), LARGE_RANKS) && !large(LARGE_ROW, None, 3));
@@ -412,6 +432,24 @@ mod tests {
     #[test]
     fn a_local_answer_needs_no_library() {
         let out = r#"{"converged":true,"ranks":3,"backend":"local","library":null,"iterations":40}"#;
-        assert_eq!(check_answer(None, None, out), Ok(40));
+        assert_eq!(check_answer(Carrier::Local, None, out), Ok(40));
+    }
+
+    #[test]
+    fn a_library_is_spared_only_what_it_would_starve_at() {
+        let suite = |row: &str| SUITES.iter().find(|suite| suite.row == row).unwrap();
+        let of = |name: &str| Carrier::Mpi(LIBRARIES.iter().find(|library| library.name == name).unwrap());
+        let starving = |row: &str, name: &str| -> Vec<usize> {
+            of(name).ranks().iter().copied().filter(|ranks| suite(row).starves(of(name), *ranks, 2)).collect()
+        };
+        assert_eq!(starving("conformance", "mpich-3.4.3"), [7]);
+        assert_eq!(starving("arrays", "mpich-3.4.3"), [3, 4, 7]);
+        assert_eq!(starving("arrays", "mpich-4.3.2"), [3, 4, 7]);
+        for (row, name) in [("conformance", "mpich-4.3.2"), ("abi_check", "mpich-3.4.3"), ("arrays", "openmpi-5.0.11")]
+        {
+            assert!(starving(row, name).is_empty(), "{row} on {name}");
+        }
+        assert!(!suite("arrays").starves(Carrier::Tcp { shared_memory: true }, 7, 2));
+        assert!(!suite("conformance").starves(of("mpich-3.4.3"), 7, 4));
     }
 }

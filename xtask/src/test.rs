@@ -15,10 +15,10 @@ pub(crate) struct Options {
     /// Also the tests of counts beyond 2^31, which need over 8 GiB of memory and minutes
     #[arg(long)]
     pub(crate) large: bool,
-    /// Only the runs under MPI libraries and the local backend: no formatting, clippy, cargo tests or docs
+    /// Only the runs with several ranks, on every backend: no formatting, clippy, cargo tests or docs
     #[arg(long)]
     pub(crate) ranks_only: bool,
-    /// Only this library (a name that `cargo xtask mpi` prints) and the local backend
+    /// Only this library (a name that `cargo xtask mpi` prints), and the backends that need none
     #[arg(long, value_name = "NAME", value_parser = LIBRARIES.map(|library| library.name))]
     pub(crate) library: Option<String>,
 }

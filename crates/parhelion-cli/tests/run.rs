@@ -316,7 +316,11 @@ fn the_third_interrupt_kills() {
 #[test]
 #[cfg(target_os = "linux")]
 fn ranks_end_with_their_launcher() {
-    let mut running = Running::start(shell(&["-n", "3"], "echo $$; exec sleep 600"));
+    // Where the folder that it can no longer remove goes away with the test.
+    let scratch = Scratch::new("run-killed");
+    let mut command = shell(&["-n", "3"], "echo $$; exec sleep 600");
+    command.env("TMPDIR", scratch.path(""));
+    let mut running = Running::start(command);
     let processes = running.lines(3);
     running.send(Signal::KILL);
     assert_eq!(running.end().code, None);

@@ -77,6 +77,10 @@ fn check(mut met: Vec<Joined>) {
         assert_eq!(joined.doors.tcp.local_addr().unwrap(), roster[rank].tcp);
         let there: Vec<usize> = joined.star.iter().map(|(peer, _)| *peer).collect();
         assert_eq!(there, if rank == 0 { (1..size).collect() } else { vec![0] });
+        for (_, stream) in &joined.star {
+            let Stream::Tcp(stream) = stream else { panic!("the ranks meet over TCP") };
+            assert_eq!((stream.read_timeout().unwrap(), stream.write_timeout().unwrap()), (None, None));
+        }
         if rank > 0 {
             (&joined.star[0].1).write_all(&[rank as u8]).unwrap();
         }
@@ -368,4 +372,14 @@ fn a_rank_whose_unix_socket_is_out_of_reach_is_reached_by_tcp() {
     let stream = Stream::start(&member, Some(&here)).unwrap();
     assert!(matches!(stream, Stream::Tcp(_)));
     listener.accept().unwrap();
+}
+
+#[test]
+fn silent_visitors_in_every_place_make_room_for_a_rank() {
+    let there = seats(2);
+    let at = address(there[0].listener.as_ref().unwrap());
+    // They are first in the queue, and stay.
+    let _silent: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(at).unwrap()).collect();
+    // Less than a silent visitor may stay if nobody else comes.
+    check(meet(there, &config(Duration::from_secs(9))).into_iter().map(Result::unwrap).collect());
 }

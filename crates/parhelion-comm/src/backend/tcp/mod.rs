@@ -8,7 +8,6 @@
 
 mod attach;
 mod comm;
-#[allow(dead_code, reason = "its tests look at more than the backend does")]
 mod engine;
 mod job;
 mod join;

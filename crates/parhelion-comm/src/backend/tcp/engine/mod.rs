@@ -60,8 +60,7 @@ use self::frame::MAX_EAGER;
 use self::inbox::Inbox;
 use self::link::{Body, Link, Phase, Wire};
 use self::matching::{Mail, Selector, Waiting};
-#[allow(unused_imports, reason = "the transport is what uses it")]
-pub(super) use self::operation::{Channel, Envelope, Fault, Operation, Outcome};
+pub(super) use self::operation::{Channel, Envelope, Fault, Operation};
 use self::progress::{Beds, Crew};
 use self::state::State;
 use super::join::{HostId, Joined};

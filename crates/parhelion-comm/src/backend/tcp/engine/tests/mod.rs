@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Channel, Engine, Envelope, Fault, Operation, Outcome};
+use super::operation::Outcome;
+use super::{Channel, Engine, Envelope, Fault, Operation};
 use crate::backend::SendMode;
 use crate::backend::tcp::join::{Doors, HostId, JobKey, Joined, Member, Stream, UnixName};
 use crate::config::Config;
@@ -113,7 +114,9 @@ impl Drop for Leave {
 }
 
 /// Aborts when a test takes too long.
-struct Watch(Option<std::sync::mpsc::Sender<()>>);
+struct Watch {
+    _ends_with_it: std::sync::mpsc::Sender<()>,
+}
 
 impl Watch {
     fn new() -> Self {
@@ -125,7 +128,7 @@ impl Watch {
                 std::process::abort();
             }
         });
-        Watch(Some(sender))
+        Watch { _ends_with_it: sender }
     }
 }
 

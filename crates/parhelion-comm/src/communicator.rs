@@ -144,6 +144,16 @@ impl Communicator {
     /// An invalid rank or tag, a lost peer, a timeout, a deadlock.
     #[inline]
     pub fn send<T: Element>(&self, data: &[T], dest: usize, tag: u32) -> Result<()> {
+        if self.trace {
+            return self.send_traced(data, dest, tag);
+        }
+        self.send_with("send", data, dest, tag, SendMode::Standard)
+    }
+
+    // Apart, so that a send that is not traced carries nothing of it.
+    #[cold]
+    #[inline(never)]
+    fn send_traced<T: Element>(&self, data: &[T], dest: usize, tag: u32) -> Result<()> {
         span!(self, "send", dest = dest, tag = tag, bytes = size_of_val(data));
         self.send_with("send", data, dest, tag, SendMode::Standard)
     }
@@ -187,7 +197,22 @@ impl Communicator {
         tag: impl Into<TagSelector>,
     ) -> Result<Status> {
         let (source, tag) = (source.into(), tag.into());
+        if self.trace {
+            return self.recv_traced(buffer, source, tag);
+        }
+        self.recv_from(buffer, source, tag)
+    }
+
+    // As `send_traced`.
+    #[cold]
+    #[inline(never)]
+    fn recv_traced<T: Element>(&self, buffer: &mut [T], source: Source, tag: TagSelector) -> Result<Status> {
         span!(self, "recv", source = ?source, tag = ?tag, capacity = size_of_val(buffer));
+        self.recv_from(buffer, source, tag)
+    }
+
+    #[inline]
+    fn recv_from<T: Element>(&self, buffer: &mut [T], source: Source, tag: TagSelector) -> Result<Status> {
         self.check_selectors("recv", source, tag)?;
         // SAFETY: the slice is borrowed exclusively for the whole blocking call; any bytes are a valid Pod.
         let status = unsafe { self.transport.recv(buffer.as_mut_ptr().cast(), size_of_val(buffer), source, tag) }

@@ -76,6 +76,12 @@ impl fmt::Display for ElementType {
 }
 
 impl Scalar {
+    /// Every number type, in the order of their declaration.
+    pub const ALL: [Scalar; 14] = {
+        use Scalar::*;
+        [I8, I16, I32, I64, U8, U16, U32, U64, F16, Bf16, F32, F64, Complex32, Complex64]
+    };
+
     /// The Rust name of the type.
     pub fn name(self) -> &'static str {
         match self {
@@ -172,6 +178,11 @@ impl<T: Copy + PartialEq> PartialEq for Located<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_types_are_listed_in_their_order() {
+        assert!(Scalar::ALL.iter().enumerate().all(|(place, &scalar)| scalar as usize == place));
+    }
 
     #[test]
     fn types_are_recognised() {

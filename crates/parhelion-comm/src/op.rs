@@ -48,6 +48,25 @@ pub enum Op {
     Average,
 }
 
+impl Op {
+    /// Every operator, in the order of their declaration.
+    pub const ALL: [Op; 13] = [
+        Op::Sum,
+        Op::Product,
+        Op::Min,
+        Op::Max,
+        Op::LogicalAnd,
+        Op::LogicalOr,
+        Op::LogicalXor,
+        Op::BitAnd,
+        Op::BitOr,
+        Op::BitXor,
+        Op::MinLoc,
+        Op::MaxLoc,
+        Op::Average,
+    ];
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -460,6 +479,11 @@ mod tests {
             k.finish(out.as_mut_ptr().cast(), a.len(), 2);
         }
         out
+    }
+
+    #[test]
+    fn operators_are_listed_in_their_order() {
+        assert!(Op::ALL.iter().enumerate().all(|(place, &op)| op as usize == place));
     }
 
     #[test]

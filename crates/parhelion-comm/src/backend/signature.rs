@@ -32,14 +32,6 @@ const KINDS: [CollectiveKind; 11] = {
     use CollectiveKind::*;
     [Barrier, Broadcast, Reduce, AllReduce, Scan, ExclusiveScan, Gather, AllGather, Scatter, AllToAll, ReduceScatter]
 };
-const SCALARS: [Scalar; 14] = {
-    use Scalar::*;
-    [I8, I16, I32, I64, U8, U16, U32, U64, F16, Bf16, F32, F64, Complex32, Complex64]
-};
-const OPS: [Op; 13] = {
-    use Op::*;
-    [Sum, Product, Min, Max, LogicalAnd, LogicalOr, LogicalXor, BitAnd, BitOr, BitXor, MinLoc, MaxLoc, Average]
-};
 /// Above every index of the tables.
 const LOCATED: u64 = 1 << 8;
 const OPAQUE: u64 = 1 << 9;
@@ -73,14 +65,14 @@ impl Signature {
             root: if call.kind.is_rooted() { call.root as u64 } else { 0 },
             varying: u64::from(call.varying),
             element: match element.kind {
-                ElementKind::Scalar(s) => index(&SCALARS, s),
-                ElementKind::Located(s) => LOCATED + index(&SCALARS, s),
+                ElementKind::Scalar(s) => index(&Scalar::ALL, s),
+                ElementKind::Located(s) => LOCATED + index(&Scalar::ALL, s),
                 ElementKind::Opaque => OPAQUE,
             },
             element_size: element.size as u64,
             op: match call.kernel {
                 None => NO_OP,
-                Some(kernel) => kernel.op.map_or(CLOSURE, |op| index(&OPS, op)),
+                Some(kernel) => kernel.op.map_or(CLOSURE, |op| index(&Op::ALL, op)),
             },
             count: count as u64,
             counts,
@@ -158,7 +150,7 @@ impl Signature {
             NO_OP => {}
             CLOSURE => text.push_str(" with a closure"),
             op => {
-                if let Some(op) = OPS.get(op as usize) {
+                if let Some(op) = Op::ALL.get(op as usize) {
                     write!(text, " with {op}").expect(ignore);
                 }
             }
@@ -265,7 +257,7 @@ fn index<T: PartialEq>(table: &[T], value: T) -> u64 {
 }
 
 fn scalar_name(index: u64) -> &'static str {
-    SCALARS.get(index as usize).map_or("unknown", |s| s.name())
+    Scalar::ALL.get(index as usize).map_or("unknown", |s| s.name())
 }
 
 #[cfg(test)]
@@ -294,8 +286,8 @@ mod tests {
     #[test]
     fn every_kind_scalar_and_operator_survives_the_words_and_has_a_name() {
         for kind in KINDS {
-            for scalar in SCALARS {
-                for op in OPS {
+            for scalar in Scalar::ALL {
+                for op in Op::ALL {
                     let element = ElementType { kind: ElementKind::Located(scalar), size: 12, align: 1 };
                     let kernel = builtin(op, ElementType { kind: ElementKind::Scalar(scalar), size: 4, align: 4 });
                     let signature = Signature::of(&Collective { element, kernel, ..call(kind, 3) });

@@ -136,8 +136,23 @@ impl Communicator {
     /// The all-reduce of as many elements at `send` as `result` has, or of those there.
     #[inline]
     fn combine<T: Element>(&self, send: *const T, result: &mut [T], op: impl Reduction<T>) -> Result<()> {
-        let kernel = op.kernel().map_err(|e| self.locate(e))?;
+        if self.traces() {
+            return self.combine_traced(send, result, op);
+        }
+        self.combine_now(send, result, op)
+    }
+
+    // Apart, so that what is not traced carries nothing of it.
+    #[cold]
+    #[inline(never)]
+    fn combine_traced<T: Element>(&self, send: *const T, result: &mut [T], op: impl Reduction<T>) -> Result<()> {
         span!(self, "collective", kind = Kind::AllReduce.name());
+        self.combine_now(send, result, op)
+    }
+
+    #[inline]
+    fn combine_now<T: Element>(&self, send: *const T, result: &mut [T], op: impl Reduction<T>) -> Result<()> {
+        let kernel = op.kernel().map_err(|e| self.locate(e))?;
         let (send, recv) = (send.cast(), result.as_mut_ptr().cast());
         // SAFETY: the callers hold both slices borrowed during this call, and `send` is null or as long as `result`.
         unsafe { self.transport().all_reduce(send, recv, result.len(), &kernel) }.map_err(|e| self.locate(e))

@@ -18,22 +18,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("operators: none on plain structs, and the error says so", structs),
 ];
 
-pub(super) const OPS: [Op; 13] = [
-    Op::Sum,
-    Op::Product,
-    Op::Min,
-    Op::Max,
-    Op::LogicalAnd,
-    Op::LogicalOr,
-    Op::LogicalXor,
-    Op::BitAnd,
-    Op::BitOr,
-    Op::BitXor,
-    Op::MinLoc,
-    Op::MaxLoc,
-    Op::Average,
-];
-
 /// A type with a serial model of the operators.
 pub(super) trait Model: Element + PartialEq + std::fmt::Debug {
     /// What `rank` contributes at index `i`, so that every partial result is exact in the type (up to 16 ranks).
@@ -205,7 +189,7 @@ pub(super) fn expected<T: Model>(op: Op, ranks: usize, count: usize) -> Option<V
 fn each_op<T: Model>(c: &Communicator) -> Outcome {
     const COUNT: usize = 11;
     let (me, size) = (c.rank(), c.size());
-    for (k, op) in OPS.into_iter().enumerate() {
+    for (k, op) in Op::ALL.into_iter().enumerate() {
         let name = format!("{op} of {}", std::any::type_name::<T>());
         let mine = operands::<T>(op, me, COUNT);
         let Some(want) = expected::<T>(op, size, COUNT) else {

@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::check::{Outcome, ensure, equal, same};
-use super::operators::{Model, OPS, expected, operands};
+use super::operators::{Model, expected, operands};
 use super::sample::{Particle, mix, seed};
 use crate::communicator::Communicator;
 use crate::config::BackendKind;
@@ -106,7 +106,7 @@ fn scans(c: &Communicator) -> Outcome {
 
 fn scan_ops(c: &Communicator) -> Outcome {
     fn of<T: Model>(c: &Communicator) -> Outcome {
-        for op in OPS {
+        for op in Op::ALL {
             if expected::<T>(op, 1, 1).is_none() {
                 continue;
             }

@@ -1,9 +1,12 @@
 //! One communicator, several threads of a rank.
 
-use super::check::{Halt, Outcome, equal, same};
+use super::check::{Halt, Outcome, equal, refused, same};
 use super::sample::{neighbours, pattern, seed};
 use super::{Case, Needs};
 use crate::communicator::Communicator;
+use crate::config::ThreadLevel;
+use crate::error::{Error, ErrorKind};
+use crate::message_set::Method;
 use crate::op::Op;
 use crate::request::wait_all;
 use crate::status::Any;
@@ -15,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     threaded("threads: a wildcard receive per thread takes each message once", competing_wildcards),
     threaded("threads: requests move to other threads", moved_requests),
     threaded("threads: groups of other names at the same time", groups_at_once),
+    Case::new("threads: calls that the thread level forbids are errors and disturb nothing", forbidden),
 ];
 
 const fn threaded(name: &'static str, run: fn(&Communicator) -> Outcome) -> Case {
@@ -137,4 +141,46 @@ fn groups_at_once(c: &Communicator) -> Outcome {
         let names = group.all_gather(&[(t + c.rank()) % THREADS])?;
         equal("ranks of one group", names, vec![(t + c.rank()) % THREADS; c.size()])
     })
+}
+
+/// The calls of another thread than the one that started the rank, one at a time: refused or carried out, each as the level says.
+fn forbidden(c: &Communicator) -> Outcome {
+    let allowed = c.thread_level() >= ThreadLevel::Serialized;
+    let answers = |what: &str, result: Result<(), Error>| -> Outcome {
+        let level = c.thread_level().to_string();
+        let is_level = |kind: &ErrorKind| matches!(kind, ErrorKind::Unsupported(text) if text.contains(&level));
+        match allowed {
+            true => result.map_err(Halt::from),
+            false => refused(what, result, "what the thread level forbids", is_level).map(|_| ()),
+        }
+    };
+    let me = c.rank();
+    let receive = c.irecv(vec![0u8; 3], me, 1)?;
+    let left_alone = c.irecv(vec![0u8; 3], me, 2)?;
+    let mut set = c.message_set(Method::PointToPoint, &[(me, 8)], &[(me, 8)])?;
+    let mut persistent = c.message_set(Method::Persistent, &[(me, 8)], &[(me, 8)])?;
+    std::thread::scope(|s| -> Outcome {
+        let other = s.spawn(|| -> Outcome {
+            answers("a probe", c.try_probe(me, 9).map(|_| ()))?;
+            answers("a send", c.send(&[1u8, 2, 3], me, 1))?;
+            answers("a started send", c.isend(vec![4u8, 5, 6], me, 2).and_then(|r| r.wait()).map(|_| ()))?;
+            if !allowed {
+                answers("a receive", c.recv(&mut [0u8; 3], me, 3).map(|_| ()))?;
+            }
+            answers("a sum", c.all_reduce(&[1u64], Op::Sum).map(|_| ()))?;
+            answers("a sum of another size", c.all_reduce_in_place(&mut vec![1.0; 1000], Op::Sum))?;
+            answers("a barrier", c.barrier())?;
+            answers("a started barrier", c.ibarrier().and_then(|r| r.wait()))?;
+            answers("a duplicate", c.dup().map(|_| ()))?;
+            answers("a set", set.start().and_then(|()| set.finish(|_, _| {})))?;
+            answers("a persistent set", persistent.start().and_then(|()| persistent.finish(|_, _| {})))?;
+            answers("a wait", receive.wait().map(|_| ()))
+        });
+        other.join().unwrap_or_else(|_| Err(Halt::failed("a thread panicked")))
+    })?;
+    if !allowed {
+        c.send(&[4u8, 5, 6], me, 2)?;
+    }
+    equal("a message", left_alone.wait()?, vec![4, 5, 6])?;
+    equal("a sum", c.all_reduce(&[1usize], Op::Sum)?, vec![c.size()])
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use mpi_abi::Library;
 
+use super::operator::Predefined;
 use crate::config::ThreadLevel;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,6 +36,8 @@ pub(super) struct Runtime {
     pub(super) large_counts: bool,
     /// Whether this is Open MPI, which needs care in two places (see `guard` and `operator`).
     pub(super) open_mpi: bool,
+    /// Which reductions the library knows.
+    pub(super) predefined: Predefined,
     /// Whether `MPI_Reduce` writes to the result of ranks that have none, as MPICH 3.4.3 does.
     pub(super) reduces_everywhere: bool,
     /// The token of the one thread that may call, or `EVERY_THREAD`, or `OVER`.
@@ -82,13 +85,15 @@ impl Runtime {
     /// is the one that may call where only one may.
     pub(super) fn of_process(library: &'static Library, level: ThreadLevel) -> Result<&'static Self> {
         let max_count = super::count::max_count()?;
+        let open_mpi = library.version().vendor == mpi_abi::Vendor::OpenMpi;
         let runtime = RUNTIME.get_or_init(|| Runtime {
             library,
             level,
             max_count,
             large_counts: library.supports_large_counts(),
             reduces_everywhere: library.version().vendor == mpi_abi::Vendor::Mpich && library.version().major < 4,
-            open_mpi: library.version().vendor == mpi_abi::Vendor::OpenMpi,
+            open_mpi,
+            predefined: Predefined::of(library, open_mpi),
             owner: AtomicUsize::new(if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD }),
             busy: AtomicBool::new(false),
             has_chores: AtomicBool::new(false),
@@ -107,10 +112,17 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// Whether this is the one thread that may call, with nothing else to do: the shortest beginning of a call, that of
+    /// [`Runtime::enter`], to which everything else is left.
+    #[inline(always)]
+    pub(super) fn is_free(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == token() && !self.has_chores.load(Ordering::Relaxed)
+    }
+
     /// The beginning of every call.
     #[inline(always)]
     pub(super) fn enter(&self, operation: &'static str) -> Result<Turn<'_>> {
-        if self.owner.load(Ordering::Relaxed) == token() && !self.has_chores.load(Ordering::Relaxed) {
+        if self.is_free() {
             return Ok(Turn { busy: None, direct: true });
         }
         self.enter_slowly(operation)

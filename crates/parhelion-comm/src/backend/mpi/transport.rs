@@ -3,6 +3,9 @@
 //! Without a timeout, blocking calls are the library's blocking calls. With one, they are started and asked for until
 //! the deadline. A receive that is late is cancelled. A send cannot be (MPI section 3.8.4), so with a timeout every send
 //! goes out from a copy, which stays behind if the time is up.
+//!
+//! A small blocking message without a timeout, from the one thread that may call, is one MPI call and little else: what such
+//! a call needs lies in the transport, and every error is made elsewhere, so that nothing is kept for it.
 
 use std::ffi::{c_int, c_void};
 use std::hash::{Hash, Hasher};
@@ -12,7 +15,7 @@ use mpi_abi::{Comm as RawComm, Datatype, Library, Request, Status as RawStatus};
 
 use super::collective;
 use super::comm::{Comm, In};
-use super::count::Span;
+use super::count::{self, Span};
 use super::failure;
 use super::guard::{self, Bounce};
 use super::matched::Taken;
@@ -38,6 +41,11 @@ pub(super) struct MpiTransport {
     byte: Datatype,
     /// Messages of fewer bytes take the direct path; 0 with a timeout.
     direct_below: usize,
+    /// Receives of fewer bytes from a named source, other than `not_from`, are one call: into the runway, or the buffer itself
+    /// if there is none.
+    recv_below: usize,
+    not_from: usize,
+    runway: Option<&'static Runway>,
     /// No checks, no timeout.
     plain: bool,
     comm: Arc<Comm>,
@@ -47,13 +55,26 @@ impl MpiTransport {
     pub(super) fn new(comm: Arc<Comm>) -> Self {
         let runtime = comm.runtime;
         let library = runtime.library;
+        let direct_below = if comm.timeout().is_none() { runtime.max_count + 1 } else { 0 };
+        // Where several threads receive at once, none has it.
+        let one_at_a_time = runtime.level != ThreadLevel::Multiple;
+        let runway = (runtime.open_mpi && one_at_a_time).then(Runway::of_process).flatten();
+        let recv_below = match (runtime.open_mpi, runway) {
+            (true, Some(_)) => direct_below.min(runway::LONGEST + 1),
+            (true, None) => 0,
+            (false, _) => direct_below,
+        };
         MpiTransport {
             runtime,
             library,
             raw: comm.raw,
             byte: library.constants().byte,
             plain: !comm.config.checks && comm.timeout().is_none(),
-            direct_below: if comm.timeout().is_none() { runtime.max_count + 1 } else { 0 },
+            direct_below,
+            recv_below,
+            // A message to oneself that is too long may come without an error (see `guard`).
+            not_from: if runway.is_some() { comm.rank } else { usize::MAX },
+            runway,
             comm,
         }
     }
@@ -77,6 +98,34 @@ impl MpiTransport {
             TagSelector::Tag(tag) => tag as c_int,
             TagSelector::Any => self.library.constants().any_tag,
         }
+    }
+
+    /// The send that cannot be one call at once.
+    ///
+    /// # Safety
+    /// As [`Transport::send`].
+    #[inline(never)]
+    unsafe fn send_otherwise(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
+        let turn = self.runtime.enter("send")?;
+        if len >= self.direct_below || !turn.direct {
+            // SAFETY: the caller's promise.
+            return unsafe { self.send_slowly(buf, len, dest, tag, mode) };
+        }
+        let (buf, n, to, tag_number) = (buf.cast(), len as c_int, dest as c_int, tag as c_int);
+        // SAFETY: the buffer is readable during the call.
+        let sent = unsafe {
+            match mode {
+                SendMode::Standard => self.library.send(buf, n, self.byte, to, tag_number, self.raw),
+                SendMode::Synchronous => self.library.ssend(buf, n, self.byte, to, tag_number, self.raw),
+            }
+        };
+        sent.map_err(|e| self.send_error(e, dest, tag))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_error(&self, e: mpi_abi::Error, dest: usize, tag: u32) -> Error {
+        self.message_error("send", e, Source::Rank(dest), TagSelector::Tag(tag))
     }
 
     /// The send that is not small and without a timeout.
@@ -176,6 +225,54 @@ impl MpiTransport {
         Ok(request)
     }
 
+    /// The receive that cannot be one call at once.
+    ///
+    /// # Safety
+    /// As [`Transport::recv`].
+    #[inline(never)]
+    unsafe fn recv_otherwise(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
+        let turn = self.runtime.enter("recv")?;
+        if len >= self.direct_below || !turn.direct {
+            // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
+            return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
+        }
+        if self.runtime.open_mpi {
+            // SAFETY: the caller's promise.
+            return unsafe { self.recv_guarded(buf, len, source, tag) };
+        }
+        let mut status = RawStatus::default();
+        let (from, with) = (self.source(source), self.tag(tag));
+        // SAFETY: the buffer is writable during the call.
+        let received =
+            unsafe { self.library.recv(buf.cast(), len as c_int, self.byte, from, with, self.raw, &mut status) };
+        received
+            .and_then(|()| failure::status(self.library, &status))
+            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))
+    }
+
+    /// How a receive by one call has failed: by an error, or by a message that fills more than the buffer.
+    #[cold]
+    #[inline(never)]
+    fn recv_failed(
+        &self,
+        ended: Result<usize, mpi_abi::Error>,
+        len: usize,
+        source: usize,
+        tag: u32,
+        status: &RawStatus,
+    ) -> Result<Status> {
+        if let Some(runway) = self.runway {
+            runway.clear();
+        }
+        match ended {
+            Ok(bytes) => failure::within("recv", Status { source, tag, bytes }, len),
+            Err(e) => {
+                let (source, tag) = (Source::Rank(source), TagSelector::Tag(tag));
+                Err(failure::message_error("recv", e, self.library, source, tag, len, status))
+            }
+        }
+    }
+
     /// The blocking receive where the library must be guarded, and no timeout is set.
     ///
     /// # Safety
@@ -188,8 +285,7 @@ impl MpiTransport {
         let fail = |e, status: &RawStatus| failure::message_error("recv", e, library, source, tag, len, status);
         // A message to oneself that is too long may come without an error (see `guard`).
         let from_another = matches!(source, Source::Rank(rank) if rank != self.comm.rank);
-        let alone = self.runtime.level != ThreadLevel::Multiple;
-        if let Some(runway) = (len <= runway::LONGEST && from_another && alone).then(Runway::of_process).flatten() {
+        if let Some(runway) = self.runway.filter(|_| len <= runway::LONGEST && from_another) {
             let n = len as c_int;
             // SAFETY: the runway is as long as any message, and only this thread is in a call.
             let received =
@@ -308,40 +404,46 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
-        let turn = self.runtime.enter("send")?;
-        if len >= self.direct_below || !turn.direct {
+        if len >= self.direct_below || mode != SendMode::Standard || !self.runtime.is_free() {
             // SAFETY: the caller's promise.
-            return unsafe { self.send_slowly(buf, len, dest, tag, mode) };
+            return unsafe { self.send_otherwise(buf, len, dest, tag, mode) };
         }
-        let (buf, n, to, tag_number) = (buf.cast(), len as c_int, dest as c_int, tag as c_int);
         // SAFETY: the buffer is readable during the call.
-        let sent = unsafe {
-            match mode {
-                SendMode::Standard => self.library.send(buf, n, self.byte, to, tag_number, self.raw),
-                SendMode::Synchronous => self.library.ssend(buf, n, self.byte, to, tag_number, self.raw),
-            }
-        };
-        sent.map_err(|e| self.message_error("send", e, Source::Rank(dest), TagSelector::Tag(tag)))
+        let sent =
+            unsafe { self.library.send(buf.cast(), len as c_int, self.byte, dest as c_int, tag as c_int, self.raw) };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(e) => Err(self.send_error(e, dest, tag)),
+        }
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        let turn = self.runtime.enter("recv")?;
-        if len >= self.direct_below || !turn.direct {
-            // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
-            return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
-        }
-        if self.runtime.open_mpi {
+        let (Source::Rank(from), TagSelector::Tag(number)) = (source, tag) else {
             // SAFETY: the caller's promise.
-            return unsafe { self.recv_guarded(buf, len, source, tag) };
+            return unsafe { self.recv_otherwise(buf, len, source, tag) };
+        };
+        if len >= self.recv_below || from == self.not_from || !self.runtime.is_free() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.recv_otherwise(buf, len, source, tag) };
         }
         let mut status = RawStatus::default();
-        let (from, with) = (self.source(source), self.tag(tag));
-        // SAFETY: the buffer is writable during the call.
-        let received =
-            unsafe { self.library.recv(buf.cast(), len as c_int, self.byte, from, with, self.raw, &mut status) };
-        received
-            .and_then(|()| failure::status(self.library, &status))
-            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))
+        let into = self.runway.map_or(buf, Runway::ptr);
+        // SAFETY: the buffer is writable during the call; the runway is as long as any message, and only this thread is in
+        // a call.
+        let received = unsafe {
+            let (from, number) = (from as c_int, number as c_int);
+            self.library.recv(into.cast(), len as c_int, self.byte, from, number, self.raw, &mut status)
+        };
+        match received.and_then(|()| count::message_bytes(self.library, &status)) {
+            Ok(bytes) if bytes <= len => {
+                if self.runway.is_some() {
+                    // SAFETY: so many bytes are in the runway, and no more than the caller's buffer has.
+                    unsafe { runway::fetch(into, buf, bytes) };
+                }
+                Ok(Status { source: from, tag: number, bytes })
+            }
+            ended => self.recv_failed(ended, len, from, number, &status),
+        }
     }
 
     unsafe fn isend(
@@ -421,12 +523,11 @@ impl Transport for MpiTransport {
 
     #[inline]
     unsafe fn all_reduce(&self, send: *const u8, recv: *mut u8, count: usize, kernel: &Kernel<'_>) -> Result<()> {
-        let at_once = self.plain && count > 0 && count <= self.runtime.max_count;
+        let at_once = self.plain && count > 0 && count <= self.runtime.max_count && self.runtime.is_free();
         let Some((datatype, op)) = predefined(self.runtime, kernel).filter(|_| at_once) else {
             // SAFETY: the caller's promise.
             return unsafe { self.collective(&Collective::all_reduce(send, recv, count, kernel)) };
         };
-        let _turn = self.runtime.enter("all_reduce")?;
         let input = if send.is_null() { self.library.constants().in_place().cast_const() } else { send.cast() };
         // SAFETY: the caller's promise; the library is done with the memory when it returns.
         unsafe {

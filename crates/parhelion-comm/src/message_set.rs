@@ -39,12 +39,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
-use crate::backend::prepared::{InPlace, Leg, Order, Prepared, Stage, Staging};
+use crate::backend::prepared::{InPlace, Leg, Order, Prepared, RECVS, SENDS, Stage, Staging};
 use crate::communicator::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, copy};
 
+use self::place::Places;
+
 mod agree;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -123,6 +126,8 @@ pub struct MessageSet {
     /// The caller's memory, where the backend moves nothing in place and messages are packed here.
     packs: Option<InPlace>,
     in_place: bool,
+    /// Where messages of each direction are instead of the staging memory.
+    places: [Places; 2],
 }
 
 /// One message of a set.
@@ -138,10 +143,6 @@ struct Part {
 
 // SAFETY: the pointers go to the staging memory, which belongs to the set, or to the caller's, which has been vouched for.
 unsafe impl Send for MessageSet {}
-
-/// The directions of a [`Stage`].
-const SENDS: usize = 0;
-const RECVS: usize = 1;
 
 impl Part {
     /// Where it is in the staging memory; null if the backend moves it in place.
@@ -247,6 +248,7 @@ impl Communicator {
             state: State::Idle,
             packs: memory.filter(|_| matches!(stage, Stage(Some(_)))),
             in_place: memory.is_some(),
+            places: Default::default(),
         })
     }
 
@@ -323,7 +325,8 @@ impl MessageSet {
     }
 
     /// The bytes of a send, to be written before it is started, anew in each round: what they hold at its beginning is not
-    /// settled. They begin at a multiple of 64. Empty if the set is in place.
+    /// settled. They begin at a multiple of 64. Empty if the set is in place, or the send is
+    /// [placed](MessageSet::place_sends).
     ///
     /// # Panics
     /// There is no such send, or it has been started and the set is not finished.
@@ -332,7 +335,7 @@ impl MessageSet {
         let part = &self.sends[send];
         let free = !part.started && self.state != State::Failed;
         assert!(free, "send {send} of a message set is in flight: its bytes may be written after finish()");
-        if self.in_place {
+        if self.in_place || self.places[SENDS].has(send) {
             return &mut [];
         }
         let at = part.place(self.stage, SENDS);
@@ -340,7 +343,8 @@ impl MessageSet {
         unsafe { std::slice::from_raw_parts_mut(at, part.bytes) }
     }
 
-    /// The bytes that the last [`MessageSet::finish`] received; before that, zeros. Empty if the set is in place.
+    /// The bytes that the last [`MessageSet::finish`] received; before that, zeros. Empty if the set is in place, or the
+    /// receive is [placed](MessageSet::place_receives).
     ///
     /// # Panics
     /// There is no such receive, or the set is started.
@@ -352,7 +356,7 @@ impl MessageSet {
 
     fn received(&self, recv: usize) -> &[u8] {
         let part = &self.recvs[recv];
-        if self.in_place {
+        if self.in_place || self.places[RECVS].has(recv) {
             return &[];
         }
         let at = part.place(self.stage, RECVS);
@@ -408,6 +412,11 @@ impl MessageSet {
             // SAFETY: whoever made the set vouches for the memory; the part is as long as its layouts.
             unsafe { for_each_place(part, |layout, at| copy(memory, layout, staged.add(at), &packed(layout), 1)) };
         }
+        if let Some(at) = self.places[SENDS].copied(send) {
+            let part = &self.sends[send];
+            // SAFETY: whoever placed the message vouches for its bytes there; the staging memory has as many.
+            unsafe { std::ptr::copy_nonoverlapping(at, part.place(self.stage, SENDS), part.bytes) };
+        }
         let result = self.backend().start_send(send);
         self.checked(result)
     }
@@ -432,6 +441,11 @@ impl MessageSet {
                 let staged = part.place(self.stage, RECVS);
                 // SAFETY: whoever made the set vouches for the memory; the part is as long as its layouts.
                 unsafe { for_each_place(part, |layout, at| copy(staged.add(at), &packed(layout), memory, layout, 1)) };
+            }
+            if let Some(at) = self.places[RECVS].copied(recv) {
+                let part = &self.recvs[recv];
+                // SAFETY: whoever placed the message vouches for its bytes there; the staging memory has as many.
+                unsafe { std::ptr::copy_nonoverlapping(part.place(self.stage, RECVS), at, part.bytes) };
             }
             each(recv, self.received(recv));
         }

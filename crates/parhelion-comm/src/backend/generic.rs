@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::prepared::{Leg, Order, Prepared, Side, Stage, Staging, extent};
+use super::prepared::{Leg, Order, Prepared, RECVS, SENDS, Side, Stage, Staging, extent};
 use super::{Keep, Pending, SendMode, Transport};
 use crate::error::Result;
 use crate::status::{Source, TagSelector};
@@ -15,17 +15,26 @@ pub(crate) struct Messages {
     recvs: Vec<Leg>,
     outgoing: Arc<Staging>,
     incoming: Arc<Staging>,
+    /// Where the messages of each direction are.
+    at: [Vec<*mut u8>; 2],
     sent: Vec<Option<Box<dyn Pending>>>,
     due: Vec<Option<Box<dyn Pending>>>,
     /// Receives that `test` found complete.
     arrived: Vec<usize>,
 }
 
+// SAFETY: the pointers go to the staging memory, or to memory that whoever placed messages there has vouched for.
+unsafe impl Send for Messages {}
+
 impl Messages {
     pub(crate) fn new(transport: Arc<dyn Transport>, order: Order) -> Self {
+        let staging = [&order.sends, &order.recvs].map(|legs| Staging::new(extent(legs)));
+        let at = [staged(&order.sends, &staging[SENDS]), staged(&order.recvs, &staging[RECVS])];
+        let [outgoing, incoming] = staging;
         Messages {
-            outgoing: Staging::new(extent(&order.sends)),
-            incoming: Staging::new(extent(&order.recvs)),
+            outgoing,
+            incoming,
+            at,
             sent: order.sends.iter().map(|_| None).collect(),
             due: order.recvs.iter().map(|_| None).collect(),
             arrived: Vec::with_capacity(order.recvs.len()),
@@ -37,18 +46,32 @@ impl Messages {
     }
 }
 
+/// Where each message is in its staging memory.
+fn staged(legs: &[Leg], memory: &Staging) -> Vec<*mut u8> {
+    legs.iter().map(|leg| memory.ptr().wrapping_add(leg.offset)).collect()
+}
+
 impl Prepared for Messages {
     fn stage(&self) -> Stage {
         Stage(Some([&self.outgoing, &self.incoming].map(|memory| Side::single(memory.ptr()))))
     }
 
+    fn place(&mut self, direction: usize, at: &[*mut u8]) -> Result<bool> {
+        let staged = match direction {
+            SENDS => staged(&self.sends, &self.outgoing),
+            _ => staged(&self.recvs, &self.incoming),
+        };
+        self.at[direction] =
+            at.iter().zip(staged).map(|(&at, staged)| if at.is_null() { staged } else { at }).collect();
+        Ok(true)
+    }
+
     fn start_receives(&mut self) -> Result<()> {
-        for (leg, due) in self.recvs.iter().zip(&mut self.due) {
-            // SAFETY: inside the staging memory, which lives until the receive is over; peers and lengths are agreed.
-            let pending = unsafe {
-                let at = self.incoming.ptr().add(leg.offset);
-                self.transport.irecv(at, leg.bytes, Source::Rank(leg.peer), TagSelector::Tag(self.tag))?
-            };
+        for ((leg, &at), due) in self.recvs.iter().zip(&self.at[RECVS]).zip(&mut self.due) {
+            // SAFETY: the memory lives until the receive is over, the staging memory as well as that of whoever placed the
+            // message; peers and lengths are agreed.
+            let pending =
+                unsafe { self.transport.irecv(at, leg.bytes, Source::Rank(leg.peer), TagSelector::Tag(self.tag))? };
             *due = Some(pending);
         }
         Ok(())
@@ -56,9 +79,9 @@ impl Prepared for Messages {
 
     fn start_send(&mut self, send: usize) -> Result<()> {
         let leg = &self.sends[send];
-        // SAFETY: inside the staging memory, which lives until the send is over and is not written before.
+        // SAFETY: as for receives; nobody writes it before the send is over.
         let pending = unsafe {
-            let at = self.outgoing.ptr().add(leg.offset);
+            let at = self.at[SENDS][send].cast_const();
             self.transport.isend(at, leg.bytes, leg.peer, self.tag, SendMode::Standard)?
         };
         self.sent[send] = Some(pending);

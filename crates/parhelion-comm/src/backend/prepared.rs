@@ -7,7 +7,8 @@
 //! 2. `next_receive` until it answers `None`, with `test` in between at will;
 //! 3. `complete`; then from the beginning again.
 //!
-//! After an error nothing but `abandon` is called. A set that was started is not dropped without it.
+//! `place` is called between rounds. After an error nothing but `abandon` is called. A set that was started is not dropped
+//! without it.
 
 use std::alloc::{Layout as MemoryLayout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -51,6 +52,11 @@ pub(crate) struct InPlace(pub(crate) *mut u8);
 
 // SAFETY: whoever makes a set in place vouches for the memory on whatever thread.
 unsafe impl Send for InPlace {}
+
+/// The directions, as the index of what there is for each.
+pub(crate) const SENDS: usize = 0;
+/// See [`SENDS`].
+pub(crate) const RECVS: usize = 1;
 
 /// The memory that messages leave from and arrive in, for each direction. `None`: it is in place.
 #[derive(Clone, Copy)]
@@ -96,6 +102,11 @@ impl Side {
 pub(crate) trait Prepared: Send {
     /// Where the messages are: sends from the end of one round to that of the next, receives from start to start.
     fn stage(&self) -> Stage;
+    /// Has the messages of a direction leave from, or arrive, where `at` says, null for the staging memory, from the next
+    /// round on. False, and all of them are staged, if it cannot.
+    fn place(&mut self, _direction: usize, _at: &[*mut u8]) -> Result<bool> {
+        Ok(false)
+    }
     /// Starts all receives.
     fn start_receives(&mut self) -> Result<()>;
     /// Starts a send.

@@ -28,6 +28,7 @@ mod memory;
 mod mismatches;
 mod movement;
 mod operators;
+mod placed;
 mod point_to_point;
 mod probes;
 mod reductions;
@@ -132,6 +133,7 @@ pub fn all() -> Vec<Case> {
         requests::CASES,
         scopes::CASES,
         sets::CASES,
+        placed::CASES,
         movement::CASES,
         varying::CASES,
         operators::CASES,

@@ -36,14 +36,14 @@ pub(super) const CASES: &[Case] = &[
 /// The messages of every rank to every other: their lengths, the same wherever they are worked out.
 type Graph = fn(size: usize, from: usize, to: usize) -> Option<usize>;
 
-fn make(c: &Communicator, method: Method, graph: Graph) -> Result<MessageSet> {
+pub(super) fn make(c: &Communicator, method: Method, graph: Graph) -> Result<MessageSet> {
     let (me, size) = (c.rank(), c.size());
     let sends: Vec<_> = (0..size).filter_map(|to| Some((to, graph(size, me, to)?))).collect();
     let recvs: Vec<_> = (0..size).filter_map(|from| Some((from, graph(size, from, me)?))).collect();
     c.message_set(method, &sends, &recvs)
 }
 
-fn content(from: usize, to: usize, round: usize, bytes: usize) -> Vec<u8> {
+pub(super) fn content(from: usize, to: usize, round: usize, bytes: usize) -> Vec<u8> {
     pattern(seed(&[from, to, round, bytes]), bytes)
 }
 
@@ -71,7 +71,7 @@ fn finish(c: &Communicator, set: &mut MessageSet, round: usize) -> Outcome {
     Ok(())
 }
 
-fn go(c: &Communicator, set: &mut MessageSet, rounds: usize) -> Outcome {
+pub(super) fn go(c: &Communicator, set: &mut MessageSet, rounds: usize) -> Outcome {
     for round in 0..rounds {
         fill(c, set, round);
         set.start()?;
@@ -123,7 +123,7 @@ fn to_oneself(c: &Communicator) -> Outcome {
     Ok(())
 }
 
-fn all_pairs(_: usize, from: usize, to: usize) -> Option<usize> {
+pub(super) fn all_pairs(_: usize, from: usize, to: usize) -> Option<usize> {
     (from != to).then_some(1000 * from + 10 * to)
 }
 
@@ -219,7 +219,7 @@ fn tested(c: &Communicator) -> Outcome {
 }
 
 /// Bytes that no message writes.
-const UNTOUCHED: u8 = 0xee;
+pub(super) const UNTOUCHED: u8 = 0xee;
 
 fn in_place(c: &Communicator) -> Outcome {
     let (next, last) = neighbours(c);

@@ -7,7 +7,7 @@ use parhelion_comm::{BackendKind, Communicator, Error, ErrorKind, Result};
 use super::Plan;
 use super::in_place::InPlace;
 use super::leg::{Buffer, Field, Inner, Landing, first_buffers, legs};
-use super::packed::Messages;
+use super::packed::{Messages, Straight};
 use super::scheme::{Packing, Scheme, Settings};
 use super::shared::Shared;
 
@@ -27,6 +27,8 @@ pub struct Exchange {
     buffers: usize,
     inner: Inner,
     carrier: Carrier,
+    /// Whether its plans are adjoint ones.
+    combines: bool,
     state: State,
 }
 
@@ -36,7 +38,7 @@ pub(crate) type Keep = Box<dyn Any + Send>;
 enum Carrier {
     Messages(Messages),
     InPlace(InPlace),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 enum State {
@@ -74,13 +76,16 @@ impl Exchange {
         let in_place = communicator.backend() == BackendKind::Mpi && lands_in_place;
         let carrier = match (settings.scheme, settings.packing) {
             (Scheme::Auto, _) => return invalid("scheme auto names no scheme; measure first".to_owned()),
-            (Scheme::Shared, _) => Carrier::Shared(Shared::new(communicator, &fields, sends, recvs)?),
+            (Scheme::Shared, _) => Carrier::Shared(Box::new(Shared::new(communicator, &fields, sends, recvs)?)),
             (Scheme::P2p | Scheme::Persistent | Scheme::Neighbor | Scheme::PersistentNeighbor, Packing::Datatype)
                 if in_place =>
             {
                 Carrier::InPlace(InPlace::new(communicator, method, sends, recvs))
             }
-            _ => Carrier::Messages(Messages::new(communicator, method, sends, recvs)?),
+            _ => {
+                let straight = if lands_in_place { Straight::Both } else { Straight::Sends };
+                Carrier::Messages(Messages::new(communicator, method, straight, sends, recvs)?)
+            }
         };
         let (_, buffers) = first_buffers(&fields);
         let inner = Inner::new(&fields);
@@ -91,6 +96,7 @@ impl Exchange {
             buffers,
             inner,
             carrier,
+            combines: !lands_in_place,
             state: State::Idle,
         })
     }
@@ -199,6 +205,9 @@ impl Exchange {
     pub unsafe fn finish(&mut self, buffers: &[Buffer], landing: Landing<'_>) -> Result<()> {
         self.check_started("finish", buffers)?;
         if let Landing::Combine(kernels) = landing {
+            if !self.combines {
+                return Err(self.error("finish", "only exchanges of adjoint plans combine what arrives".to_owned()));
+            }
             let fits = |(k, f): (&parhelion_comm::Kernel<'_>, &Field)| k.element() == f.element;
             if kernels.len() != self.fields.len() || !kernels.iter().zip(&self.fields).all(fits) {
                 return Err(self.error("finish", "the kernels do not fit the fields' element types".to_owned()));
@@ -217,22 +226,27 @@ impl Exchange {
         Ok(())
     }
 
-    /// Gives up an exchange that is started or broken, without waiting: nothing more lands here, peers get what they were
-    /// to get, and `keep`, which owns the buffers, lives until nobody reads them any more; where that cannot be known, for
+    /// Gives up an exchange that is started or broken, without waiting: peers get what they were to get, and `keep`, which
+    /// owns the buffers, lives until no peer reads them and no message goes to them any more; where that cannot be known, for
     /// ever. An exchange that was not broken can be started again, which first waits for the end of this one.
     ///
     /// Does nothing to an idle exchange.
     pub fn abandon(&mut self, keep: Keep) {
         self.state = match (std::mem::replace(&mut self.state, State::Broken), &mut self.carrier) {
             (State::Idle, _) => State::Idle,
-            (State::Started, Carrier::Messages(_)) => State::Abandoned(None),
+            (State::Started, Carrier::Messages(messages)) => {
+                State::Abandoned(if messages.uses_buffers() { Some(keep) } else { None })
+            }
             (State::Started, Carrier::Shared(shared)) => {
                 shared.abandon();
                 State::Abandoned(Some(keep))
             }
             (State::Started, Carrier::InPlace(_)) => State::Abandoned(Some(keep)),
             (State::Abandoned(kept), _) => State::Abandoned(kept),
-            (State::Broken, Carrier::Messages(_)) => State::Broken,
+            (State::Broken, Carrier::Messages(messages)) => {
+                messages.abandon(keep);
+                State::Broken
+            }
             (State::Broken, Carrier::InPlace(messages)) => {
                 messages.abandon(keep);
                 State::Broken
@@ -297,6 +311,7 @@ impl Drop for Exchange {
         let State::Abandoned(kept) = &mut self.state else { return };
         match (kept.take(), &mut self.carrier) {
             (Some(keep), Carrier::InPlace(messages)) => messages.abandon(keep),
+            (Some(keep), Carrier::Messages(messages)) => messages.abandon(keep),
             // A peer that has not come to its end may still read it, and nobody is left to look whether it has.
             (keep, Carrier::Shared(shared)) if !shared.has_ended() => std::mem::forget(keep),
             _ => {}

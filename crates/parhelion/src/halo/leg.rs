@@ -148,6 +148,25 @@ impl Leg {
         self.bytes += piece.layout.len() * size;
     }
 
+    /// The buffer and the byte in it from which on the whole message lies there as it is packed, if it does: a halo numbered by
+    /// owner, a face across the slowest axis.
+    pub(super) fn run(&self) -> Option<(usize, usize)> {
+        let mut parts = self.parts.iter().filter(|part| part.size > 0);
+        let ends = |part: &Part| match part.layout {
+            Layout::Contiguous { start, len } => Some((part.buffer, start * part.size, (start + len) * part.size)),
+            _ => None,
+        };
+        let (buffer, first, mut end) = ends(parts.next()?)?;
+        for part in parts {
+            let (next, start, after) = ends(part)?;
+            if (next, start) != (buffer, end) {
+                return None;
+            }
+            end = after;
+        }
+        Some((buffer, first))
+    }
+
     /// Copies the leg's elements out of the buffers into `message`.
     ///
     /// # Safety

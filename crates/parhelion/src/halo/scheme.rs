@@ -88,7 +88,8 @@ impl FromStr for Scheme {
 /// How the elements of a message get out of an array and into another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Packing {
-    /// Copied into one contiguous message, and out of it.
+    /// Copied into one contiguous message, and out of it; not where a message lies in one piece anyway, as in a halo numbered
+    /// by owner.
     #[default]
     Packed,
     /// Sent and received where they lie, by derived datatypes where the backend has them (MPI section 5.1). Means the same

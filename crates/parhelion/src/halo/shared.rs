@@ -25,7 +25,7 @@ use parhelion_comm::layout::{PairShape, copy, copy_pair};
 use parhelion_comm::{Communicator, Error, ErrorKind, Layout, Method, Op, PeerMemory, Result, Signals};
 
 use super::leg::{Buffer, Field, Inner, Landing, Leg, Part, first_buffers, land};
-use super::packed::Messages;
+use super::packed::{Messages, Straight};
 use super::turns::Turns;
 
 const READY: usize = 0;
@@ -148,7 +148,7 @@ impl Shared {
             reads,
             inner_landed: false,
             done: false,
-            rest: Messages::new(communicator, Method::PointToPoint, rest_sends, rest_recvs)?,
+            rest: Messages::new(communicator, Method::PointToPoint, Straight::Never, rest_sends, rest_recvs)?,
             order: order.into_iter().map(|(_, origin)| origin).collect(),
         })
     }

@@ -101,6 +101,9 @@ fn wrong_states(c: &Communicator) -> Outcome {
             ensure(invalid(exchange.start(&buffers)), format_args!("{settings}: start twice"))?;
             ensure(invalid(exchange.finish(&[], Landing::Replace)), format_args!("{settings}: finish nothing"))?;
             ensure(invalid(exchange.unbind()), format_args!("{settings}: unbind, started"))?;
+            let sum = parhelion_comm::Kernel::of::<u32>(&Op::Sum)?;
+            let combined = exchange.finish(&buffers, Landing::Combine(&[sum]));
+            ensure(invalid(combined), format_args!("{settings}: combined, by a plan that is not adjoint"))?;
             let wrong = parhelion_comm::Kernel::of::<f64>(&Op::Sum)?;
             let combined = exchange.finish(&buffers, Landing::Combine(&[wrong]));
             ensure(invalid(combined), format_args!("{settings}: a kernel of another type"))?;

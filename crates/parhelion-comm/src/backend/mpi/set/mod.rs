@@ -27,7 +27,7 @@ pub(super) use self::window::free_all;
 use super::comm::{Comm, In};
 use super::runtime::{Chore, Runtime};
 use crate::backend::Keep;
-use crate::backend::prepared::{InPlace, Leg, Order, Prepared, Side, Stage, Staging, extent};
+use crate::backend::prepared::{InPlace, Leg, Order, Prepared, SENDS, Side, Stage, Staging, extent};
 use crate::error::Result;
 use crate::message_set::Method;
 
@@ -92,6 +92,17 @@ impl Messages {
         };
         let (sends, recvs) = (slots(&order.sends, sides[0])?, slots(&order.recvs, sides[1])?);
         Ok(Messages { sends, recvs, stage: Stage(Some(sides.map(Side::single))), _memory: memory, _types: types })
+    }
+
+    /// The messages of a direction.
+    fn slots_mut(&mut self, direction: usize) -> &mut [Slot] {
+        if direction == SENDS { &mut self.sends } else { &mut self.recvs }
+    }
+
+    /// Where the messages of a direction are if they are staged; `None` if the set has no staging memory.
+    fn staged_places(&mut self, direction: usize) -> Option<Vec<*mut c_void>> {
+        let side = self.stage.0?[direction];
+        Some(self.slots_mut(direction).iter().map(|slot| side.at(slot.offset, 0).cast()).collect())
     }
 
     /// In the caller's memory if it is asked for and MPI can say the layouts, else staged.

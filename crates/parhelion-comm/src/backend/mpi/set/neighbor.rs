@@ -61,6 +61,27 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// Takes all messages to where `at` says, if it says so of each and they lie as near to each other as the collective
+    /// can tell.
+    fn moved_to(&mut self, at: &[*mut u8], typed: bool) -> bool {
+        let Some(&base) = at.iter().min_by_key(|at| at.addr()) else { return false };
+        if base.is_null() {
+            return false;
+        }
+        let distances = at.iter().map(|at| at.addr() - base.addr());
+        if !typed && distances.clone().any(|distance| c_int::try_from(distance).is_err()) {
+            return false;
+        }
+        for (i, distance) in distances.enumerate() {
+            self.offsets[i] = if typed { 0 } else { distance as c_int };
+            self.places[i] = distance as Aint;
+        }
+        self.base = base;
+        true
+    }
+}
+
 pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared>> {
     let library = comm.library();
     let c = library.constants();
@@ -222,6 +243,22 @@ impl Neighbors {
 impl Prepared for Neighbors {
     fn stage(&self) -> Stage {
         self.messages.stage
+    }
+
+    fn place(&mut self, direction: usize, at: &[*mut u8]) -> Result<bool> {
+        // A persistent collective is bound to its memory, and is made by all ranks together.
+        let Stage(Some(sides)) = self.messages.stage else { return Ok(false) };
+        if self.persistent {
+            return Ok(false);
+        }
+        let arguments = &mut self.arguments[direction];
+        if arguments.moved_to(at, self.typed) {
+            return Ok(true);
+        }
+        let library = self.library;
+        let slots = self.messages.slots_mut(direction);
+        *arguments = Arguments::new(library, slots, sides[direction].at(0, 0), self.typed);
+        Ok(false)
     }
 
     fn start_receives(&mut self) -> Result<()> {

@@ -10,7 +10,7 @@ use super::super::failure;
 use super::super::runtime::Backoff;
 use super::{Messages, OPERATION, Slot, Under, free, give_up};
 use crate::backend::Keep;
-use crate::backend::prepared::{Order, Prepared, Stage};
+use crate::backend::prepared::{Order, Prepared, RECVS, SENDS, Stage};
 use crate::error::{Error, Result};
 use crate::message_set::Method;
 use crate::status::{Source, TagSelector};
@@ -65,19 +65,31 @@ impl Requests {
 
     /// Makes the persistent requests.
     fn init(&mut self) -> Result<(), mpi_abi::Error> {
+        (0..self.messages.sends.len()).try_for_each(|i| self.init_one(SENDS, i))?;
+        (0..self.messages.recvs.len()).try_for_each(|i| self.init_one(RECVS, i))
+    }
+
+    /// Makes a persistent request, in place of the one that there may be.
+    fn init_one(&mut self, direction: usize, i: usize) -> Result<(), mpi_abi::Error> {
         let (library, tag, comm) = (self.library, self.tag, self.comm.raw);
-        for (i, s) in self.messages.recvs.iter().enumerate() {
-            let mut request = library.constants().request_null;
-            // SAFETY: the memory lives as long as the request.
-            unsafe { library.recv_init(s.at, s.count, s.datatype, s.peer, tag, comm, &mut request) }?;
-            self.recvs.set(i, request);
+        let null = library.constants().request_null;
+        let (s, requests) = match direction {
+            SENDS => (&self.messages.sends[i], &mut self.sends),
+            _ => (&self.messages.recvs[i], &mut self.recvs),
+        };
+        let (mut request, mut old) = (null, requests.get(i));
+        // SAFETY: the memory lives until the request is inactive for the last time; the old one is inactive.
+        unsafe {
+            if old != null {
+                requests.set(i, null);
+                library.request_free(&mut old)?;
+            }
+            match direction {
+                SENDS => library.send_init(s.at.cast_const(), s.count, s.datatype, s.peer, tag, comm, &mut request),
+                _ => library.recv_init(s.at, s.count, s.datatype, s.peer, tag, comm, &mut request),
+            }?;
         }
-        for (i, s) in self.messages.sends.iter().enumerate() {
-            let mut request = library.constants().request_null;
-            // SAFETY: as above.
-            unsafe { library.send_init(s.at.cast_const(), s.count, s.datatype, s.peer, tag, comm, &mut request) }?;
-            self.sends.set(i, request);
-        }
+        requests.set(i, request);
         Ok(())
     }
 
@@ -130,6 +142,20 @@ impl Requests {
 impl Prepared for Requests {
     fn stage(&self) -> Stage {
         self.messages.stage
+    }
+
+    fn place(&mut self, direction: usize, at: &[*mut u8]) -> Result<bool> {
+        let Some(staged) = self.messages.staged_places(direction) else { return Ok(false) };
+        let runtime = self.comm.runtime;
+        let _turn = runtime.enter(OPERATION)?;
+        for (i, (&at, staged)) in at.iter().zip(staged).enumerate() {
+            let slot = &mut self.messages.slots_mut(direction)[i];
+            let at = if at.is_null() { staged } else { at.cast() };
+            if std::mem::replace(&mut slot.at, at) != at && self.persistent {
+                self.init_one(direction, i).of(OPERATION)?;
+            }
+        }
+        Ok(true)
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::matrix::poisson;
 pub(crate) use run::{Bind, RunArgs};
 
-/// Ranks that talk: as threads with nothing installed, or under any MPI library.
+/// Ranks that talk: as threads or processes with nothing installed, or under any MPI library.
 #[derive(Debug, Parser)]
 #[command(name = "parhelion", version, about, max_term_width = 100)]
 pub(crate) struct Command {

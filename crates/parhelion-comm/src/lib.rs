@@ -1,4 +1,4 @@
-//! Ranks that talk: communicators over threads or over any MPI library, chosen when the program starts.
+//! Ranks that talk: communicators over threads, over sockets or over any MPI library, chosen when the program starts.
 //!
 //! ```
 //! use parhelion_comm::{Any, Op};

@@ -203,7 +203,8 @@ impl Report {
         let messages: u64 = self.shares.iter().map(|share| share.messages).sum();
         let carrier = match &self.library {
             Some(library) => format!("{} backend ({library})", self.backend),
-            None => format!("{} backend (threads)", self.backend),
+            None if self.backend == "local" => "local backend (threads)".to_owned(),
+            None => format!("{} backend (processes)", self.backend),
         };
         let (rows, nonzeros) = (counted(self.rows.into(), "row"), counted(self.nonzeros, "nonzero"));
         writeln!(text, "{}: {rows}, {nonzeros}", self.matrix)?;

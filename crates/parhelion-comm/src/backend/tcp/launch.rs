@@ -3,7 +3,6 @@
 //! A rank that fails must not leave the others waiting: it tells them at once, and whoever waits for it, or for a collective
 //! that it was to take part in, fails with its loss.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,21 +35,12 @@ where
 
     let outcome = catch_unwind(AssertUnwindSafe(|| main(communicator)));
     let lost_peer = world.saw_loss.load(Ordering::Relaxed);
-    let failure = match &outcome {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(payload) => Some(format!("panicked: {}", message(&**payload))),
-    };
-    let failed = failure.is_some();
-    if let Some(text) = failure.filter(|_| !lost_peer && engine.size() > 1) {
-        // Whoever reads the output of all ranks must learn whose failure was the first.
-        eprintln!("rank {}: {text}", engine.rank());
-    }
+    let failed = !matches!(outcome, Ok(Ok(_)));
     if lost_peer && failed {
         // First the others hear of that end itself, not of this one; and whoever looks which process ended first sees the cause.
         engine.wait_until(Some(BEHIND), || false);
     }
-    engine.leave(matches!(outcome, Ok(Ok(_))));
+    engine.leave(!failed);
     match outcome {
         Ok(result) => Ok(vec![result.map_err(|error| Failure { error, lost_peer })]),
         Err(payload) => resume_unwind(payload),
@@ -66,12 +56,4 @@ fn hosts(roster: &[Member]) -> Vec<usize> {
         known.unwrap_or(rank)
     };
     roster.iter().enumerate().map(first).collect()
-}
-
-fn message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
 }

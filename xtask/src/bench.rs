@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
 //!
-//! Three parts: messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
-//! ([`crate::sparse`]).
+//! Four parts: messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
+//! ([`crate::sparse`]), and processes without MPI beside bare sockets and beside MPI.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,12 @@ const MATRIX: &str = "data/bcsstk16.mtx";
 const SOLVE_RANKS: &str = "4";
 const SOLVE_TARGET: f64 = 1.0;
 
+/// What the tcp backend is compared with, unless `--library` names another one.
+const BESIDE_TCP: &str = "openmpi-5.0.11";
+/// Ranks of a job that does next to nothing, and how long that may take from the command to its end, in seconds.
+const START_RANKS: &str = "4";
+const START_TARGET: f64 = 0.1;
+
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Part {
@@ -44,6 +50,8 @@ enum Part {
     Halo,
     /// Halo exchanges of index lists, and the assembly of descriptors
     Sparse,
+    /// Processes over tcp: messages, halo exchanges in shared memory, the start of a job
+    Tcp,
 }
 
 impl Part {
@@ -53,6 +61,7 @@ impl Part {
             Part::Messages => ["<!-- bench -->", "<!-- /bench -->"],
             Part::Halo => ["<!-- bench halo -->", "<!-- /bench halo -->"],
             Part::Sparse => ["<!-- bench sparse -->", "<!-- /bench sparse -->"],
+            Part::Tcp => ["<!-- bench tcp -->", "<!-- /bench tcp -->"],
         }
     }
 }
@@ -103,6 +112,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     if has(Part::Sparse) {
         written.push((Part::Sparse, bench.sparse(&libraries, &mut missed)?, String::new()));
+    }
+    if has(Part::Tcp) {
+        build_sockets()?;
+        let beside = libraries.iter().find(|l| options.library.is_some() || l.name == BESIDE_TCP);
+        let beside = beside.expect("the library beside tcp is one of all");
+        let (tables, closing) = bench.tcp(beside, &mut missed)?;
+        written.push((Part::Tcp, tables, closing));
     }
     for (_, tables, closing) in &written {
         tables.iter().for_each(|table| println!("\n{}", table.text()));
@@ -209,6 +225,57 @@ impl Bench<'_> {
         Ok(tables)
     }
 
+    /// Processes over tcp beside bare sockets and beside `library`: their tables, and a closing sentence.
+    fn tcp(&mut self, library: &Library, missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
+        let (mut messages, mut exchanges) = (Measurements::default(), ExchangeTimes::default());
+        let mut starts = Vec::new();
+        for round in 1..=self.rounds {
+            println!("== processes over tcp, round {round} of {}", self.rounds);
+            let mut add = |side: Option<Side>, out: &str| messages.add(side.expect("no limits here"), out);
+            self.measure("sockets", Some(Side::Sockets), clean_command(sockets_path()), &mut add)?;
+            self.measure("pingpong", Some(Side::Tcp), self.over_tcp("pingpong"), &mut add)?;
+            if self.has_peers {
+                self.measure("pingpong", Some(Side::Peer(library.name)), peer(library, "pingpong"), &mut add)?;
+            }
+            let mut add = |side, out: &str| exchanges.add(side, out);
+            for case in halo::cases() {
+                for (side, mut command) in
+                    [(Side::Mpi(library.name), self.mpi(library, "halo")), (Side::Tcp, self.over_tcp("halo"))]
+                {
+                    command.args(&case.ours).args(["--scheme", "shared"]);
+                    self.measure("halo", Some(side), command, &mut add)?;
+                }
+            }
+            starts.extend(self.start()?);
+        }
+        let tables =
+            vec![messages.beside_sockets(library.name, missed), halo::tcp_beside_mpi(&exchanges, library.name, missed)];
+        let closing = (!starts.is_empty()).then(|| {
+            let seconds = median(&starts);
+            let verdict = if seconds <= START_TARGET { "ok" } else { "MISSED" };
+            let sentence = format!(
+                "A job of {START_RANKS} processes that solves 64 equations, from the command to its end: {:.0} ms (≤ {:.0} ms {verdict})",
+                1e3 * seconds,
+                1e3 * START_TARGET
+            );
+            missed.extend((seconds > START_TARGET).then(|| sentence.clone()));
+            sentence + ".\n"
+        });
+        Ok((tables, closing.unwrap_or_default()))
+    }
+
+    /// How long a job takes that has next to nothing to do, in seconds.
+    fn start(&mut self) -> Result<Option<f64>> {
+        let mut command = clean_command(self.ours);
+        command.args(["solve", "--pde", "4", "-n", START_RANKS, "--backend", "tcp", "--json"]);
+        let ran = bounded(command, "bench-start", Stderr::Captured, LIMIT)?;
+        if !ran.end.success() {
+            self.failures.push(format!("start: {}", ran.end));
+            return Ok(None);
+        }
+        Ok(Some(ran.took.as_secs_f64()))
+    }
+
     /// Measures exchanges in rounds: each case by the C program on each library, by us on it, and by threads.
     fn exchanges(
         &mut self,
@@ -245,6 +312,12 @@ impl Bench<'_> {
         let mut command = library.bound_command(RANKS);
         command.env("PARHELION_MPI_LIB", library.path());
         command.arg(self.ours).args(["bench", operation, "-n", &RANKS.to_string(), "--backend", "mpi", "--json"]);
+        command
+    }
+
+    fn over_tcp(&self, operation: &str) -> Command {
+        let mut command = clean_command(self.ours);
+        command.args(["bench", operation, "-n", &RANKS.to_string(), "--backend", "tcp", "--pin", "--json"]);
         command
     }
 
@@ -364,6 +437,20 @@ fn build_peers(sources: &Path, libraries: &[Library]) -> Result<()> {
         return Err(format!("the limits do not build: {}\n{}", ran.end, ran.excerpt()));
     }
     Ok(())
+}
+
+/// The C program that needs no library at all.
+fn sockets_path() -> PathBuf {
+    root().join("target/peers/sockets")
+}
+
+fn build_sockets() -> Result<()> {
+    println!("== build: the sockets");
+    fs::create_dir_all(root().join("target/peers")).map_err(|e| format!("cannot make target/peers: {e}"))?;
+    let mut compiler = clean_command("cc");
+    compiler.args(["-O3", "-std=gnu11", "-o"]).arg(sockets_path()).arg(root().join("xtask/src/sockets.c"));
+    let ran = bounded(compiler, "peers-sockets", Stderr::Captured, LIMIT)?;
+    if ran.end.success() { Ok(()) } else { Err(format!("the sockets do not build: {}\n{}", ran.end, ran.excerpt())) }
 }
 
 /// Puts `text` between the markers in `file`; a file that does not exist yet gets them.

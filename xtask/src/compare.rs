@@ -15,6 +15,10 @@ pub(crate) enum Side {
     Mpi(&'static str),
     /// Parhelion's local backend.
     Local,
+    /// Parhelion's tcp backend.
+    Tcp,
+    /// Two processes and a TCP connection, in C.
+    Sockets,
 }
 
 impl std::fmt::Display for Side {
@@ -23,6 +27,8 @@ impl std::fmt::Display for Side {
             Side::Peer(library) => write!(f, "the C peer on {library}"),
             Side::Mpi(library) => write!(f, "Parhelion on {library}"),
             Side::Local => f.write_str("Parhelion's local backend"),
+            Side::Tcp => f.write_str("Parhelion's tcp backend"),
+            Side::Sockets => f.write_str("two blocking sockets in C"),
         }
     }
 }
@@ -68,7 +74,8 @@ impl Measurements {
 
     /// The fastest MPI program here, whoever wrote it.
     fn best_mpi(&self, case: &Case) -> Option<f64> {
-        let of_case = self.medians.iter().filter(|((c, side), _)| c == case && *side != Side::Local);
+        let of_case =
+            self.medians.iter().filter(|((c, side), _)| c == case && matches!(side, Side::Peer(_) | Side::Mpi(_)));
         of_case.map(|(_, samples)| median(samples)).min_by(f64::total_cmp)
     }
 
@@ -94,6 +101,23 @@ impl Measurements {
             let ratio = Ratio::new(local, best, local_target(case));
             missed.extend(ratio.missed(&format!("local, {}", name(case))));
             table.row([name(case), time(best), time(local), ratio.value(), ratio.verdict()]);
+        }
+        table
+    }
+
+    /// Our tcp backend beside bare sockets, and beside the C peer on an MPI library that uses shared memory.
+    pub(crate) fn beside_sockets(&self, library: &'static str, missed: &mut Vec<String>) -> Table {
+        let heading = ["tcp", "C sockets µs", "Parhelion µs", "ratio", "target", "C on MPI µs", "ratio", "target"];
+        let mut table = Table::new(heading);
+        for case in self.order.iter().filter(|(operation, _)| operation == "pingpong") {
+            let [sockets, tcp, peer] =
+                [Side::Sockets, Side::Tcp, Side::Peer(library)].map(|side| self.median(case, side));
+            let beside = [Ratio::new(tcp, sockets, sockets_target(case)), Ratio::new(tcp, peer, memory_target(case))];
+            missed.extend(beside[0].missed(&format!("tcp / sockets, {}", name(case))));
+            missed.extend(beside[1].missed(&format!("tcp / {library}, {}", name(case))));
+            let mut row = vec![name(case), time(sockets), time(tcp), beside[0].value(), beside[0].verdict()];
+            row.extend([time(peer), beside[1].value(), beside[1].verdict()]);
+            table.row(row);
         }
         table
     }
@@ -158,6 +182,25 @@ fn local_target((operation, size): &Case) -> Option<f64> {
         ("pingpong", "1048576") => Some(1.0),
         ("allreduce", "1024") => Some(0.25),
         ("allreduce", "1048576") => Some(0.45),
+        _ => None,
+    }
+}
+
+/// What the tcp backend may take beside two blocking sockets.
+fn sockets_target((_, size): &Case) -> Option<f64> {
+    match size.as_str() {
+        "8" => Some(1.5),
+        // 0.9 of the bandwidth.
+        "16777216" => Some(1.0 / 0.9),
+        _ => None,
+    }
+}
+
+/// What it may take between processes of one machine, beside an MPI library that uses their memory.
+fn memory_target((_, size): &Case) -> Option<f64> {
+    match size.as_str() {
+        "8" => Some(3.0),
+        "1048576" | "16777216" => Some(1.1),
         _ => None,
     }
 }
@@ -228,6 +271,19 @@ mod tests {
         let text = all.beside_mpi(&mut missed).text();
         assert!(text.contains("0.250") && text.contains("≤ 0.25 ok"), "{text}");
         assert!(missed.is_empty(), "{missed:?}");
+    }
+
+    #[test]
+    fn tcp_is_compared_with_sockets_and_with_memory() {
+        let mut all = Measurements::default();
+        all.add(Side::Sockets, &line("pingpong", "8", 4.0)).unwrap();
+        all.add(Side::Peer("m"), &line("pingpong", "8", 1.0)).unwrap();
+        all.add(Side::Peer("m"), &line("exchange", "8", 1.0)).unwrap();
+        all.add(Side::Tcp, &line("pingpong", "8", 5.0)).unwrap();
+        let mut missed = Vec::new();
+        let text = all.beside_sockets("m", &mut missed).text();
+        assert!(text.contains("1.250") && text.contains("≤ 1.50 ok") && !text.contains("exchange"), "{text}");
+        assert_eq!(missed, ["tcp / m, pingpong 8: 5.000, not ≤ 3.00"]);
     }
 
     #[test]

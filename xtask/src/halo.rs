@@ -92,6 +92,18 @@ pub(crate) fn beside_limit(times: &ExchangeTimes, missed: &mut Vec<String>) -> T
     table
 }
 
+/// Processes over tcp beside processes under an MPI library, both reading the neighbour's memory.
+pub(crate) fn tcp_beside_mpi(times: &ExchangeTimes, library: &'static str, missed: &mut Vec<String>) -> Table {
+    let mut table = Table::new(["shared", library, "tcp µs", "ratio", "target"]);
+    for case in times.cases() {
+        let [mpi, tcp] = [Side::Mpi(library), Side::Tcp].map(|side| times.median(case, Some(side), "shared"));
+        let ratio = Ratio::new(tcp, mpi, Some(1.15));
+        missed.extend(ratio.missed(&format!("tcp halo, {case}")));
+        table.row([case.clone(), time(mpi), time(tcp), ratio.value(), ratio.verdict()]);
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +134,17 @@ mod tests {
         let mut missed = Vec::new();
         assert!(beside_limit(&times, &mut missed).text().contains("1.100"));
         assert!(missed.is_empty());
+    }
+
+    #[test]
+    fn tcp_is_compared_with_the_same_scheme_under_mpi() {
+        let mut times = ExchangeTimes::default();
+        times.add(Some(Side::Mpi("m")), &line("shared", 5.0)).unwrap();
+        times.add(Some(Side::Mpi("m")), &line("p2p", 1.0)).unwrap();
+        times.add(Some(Side::Tcp), &line("shared", 6.0)).unwrap();
+        let mut missed = Vec::new();
+        assert!(tcp_beside_mpi(&times, "m", &mut missed).text().contains("1.200"));
+        assert_eq!(missed.len(), 1);
     }
 
     #[test]

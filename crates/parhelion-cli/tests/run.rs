@@ -6,6 +6,7 @@ mod command;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,9 +35,10 @@ fn succeeded(ended: &Ended) {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
 }
 
-/// A launcher that runs beside the test.
+/// A launcher that runs beside the test. One that does not come to its end in time is killed.
 struct Running {
     child: Child,
+    _in_time: Sender<()>,
     stdin: Option<ChildStdin>,
     stdout: Box<dyn BufRead>,
     stderr: JoinHandle<String>,
@@ -57,10 +59,18 @@ impl Running {
             text
         });
         let stdout = Box::new(BufReader::new(child.stdout.take().expect("piped")));
-        Self { stdin: child.stdin.take(), child, stdout, stderr }
+        let (in_time, ended) = channel();
+        let launcher = Pid::from_child(&child);
+        std::thread::spawn(move || {
+            if ended.recv_timeout(2 * DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                // It has not been waited for, so that the number is still its own.
+                let _ = kill_process(launcher, Signal::KILL);
+            }
+        });
+        Self { stdin: child.stdin.take(), child, _in_time: in_time, stdout, stderr }
     }
 
-    /// The next lines of stdout. Ranks that hang are ended by their launcher's deadline, which ends the pipe.
+    /// The next lines of stdout.
     fn lines(&mut self, number: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while lines.len() < number {
@@ -304,7 +314,9 @@ fn an_interrupt_leaves_no_process_and_no_file() {
 fn the_third_interrupt_kills() {
     let mut running = Running::start(shell(&["-n", "2"], "trap '' INT TERM; echo $$; exec sleep 600"));
     let processes = running.lines(2);
+    let start = Instant::now();
     while running.child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < DEADLINE, "three interrupts do not kill");
         running.send(Signal::INT);
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -29,9 +29,23 @@ pub(crate) fn parhelion_with(args: &[&str], variables: &[(&str, &str)]) -> Ended
     run(command)
 }
 
-/// A program without the settings of this library, of MPI libraries and of launchers.
+/// A program without the settings of this library, of MPI libraries and of launchers, to which signals do what they usually do:
+/// whoever runs the tests in the background may ignore some of them.
 pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
+    #[cfg(unix)]
+    // SAFETY: signal(2) is async-signal-safe, and the closure touches no memory.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+            use libc::{SIG_DFL, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+            for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT] {
+                if libc::signal(number, SIG_DFL) == libc::SIG_ERR {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["PARHELION_", "OMPI_", "PMI", "SLURM_", "MPI_", "MPIR_"].iter().any(|prefix| text.starts_with(prefix)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Matched, SendMode, Transport};
+use crate::backend::{Incoming, Matched, Outgoing, SendMode, Transport};
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
@@ -254,11 +254,13 @@ impl Communicator {
         recv_tag: impl Into<TagSelector>,
     ) -> Result<Status> {
         let (source, recv_tag) = (source.into(), recv_tag.into());
-        let status = self.scope(|s| {
-            let received = s.recv(buffer, source, recv_tag)?;
-            s.send(data, dest, send_tag)?;
-            received.wait()
-        })?;
+        span!(self, "send_recv", dest = dest, source = ?source, bytes = size_of_val(data), capacity = size_of_val(buffer));
+        self.check_peer("send_recv", dest, send_tag)?;
+        self.check_selectors("send_recv", source, recv_tag)?;
+        let from = Outgoing { buf: data.as_ptr().cast(), len: size_of_val(data), dest, tag: send_tag };
+        let into = Incoming { buf: buffer.as_mut_ptr().cast(), len: size_of_val(buffer), source, tag: recv_tag };
+        // SAFETY: both slices are borrowed for the whole blocking call; any bytes are a valid Pod.
+        let status = unsafe { self.transport.send_recv(from, into) }.map_err(|e| self.locate(e))?;
         self.whole::<U>("send_recv", status)
     }
 

@@ -100,6 +100,14 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// # Safety
     /// `buf` is writable for `len` bytes, and not otherwise used, until the operation has completed.
     unsafe fn irecv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Box<dyn Pending>>;
+    /// Sends and receives at once (MPI section 3.10); returns when both are done.
+    ///
+    /// # Safety
+    /// `from.buf` is readable and `into.buf` writable for their lengths during the call.
+    unsafe fn send_recv(&self, from: Outgoing, into: Incoming) -> Result<Status> {
+        // SAFETY: the caller's promise.
+        unsafe { send_recv_started(self, from, into) }
+    }
     /// The next matching message, left in its queue; `None` if there is none and `block` is false.
     fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>>;
     /// The next matching message, taken out of matching (MPI section 3.8.2).
@@ -155,6 +163,67 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn split_shared(&self, name: &str) -> Result<Box<dyn Transport>>;
     /// The communicator of `ranks`, in that order; this rank is among them. Collective over `ranks` only.
     fn subgroup(&self, name: &str, ranks: &[usize]) -> Result<Box<dyn Transport>>;
+}
+
+/// A message to send.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing {
+    pub(crate) buf: *const u8,
+    pub(crate) len: usize,
+    pub(crate) dest: usize,
+    pub(crate) tag: u32,
+}
+
+/// A message to receive: of up to `len` bytes, into `buf`.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming {
+    pub(crate) buf: *mut u8,
+    pub(crate) len: usize,
+    pub(crate) source: Source,
+    pub(crate) tag: TagSelector,
+}
+
+/// [`Transport::send_recv`] by an operation in flight for either.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn send_recv_started<T: Transport + ?Sized>(
+    transport: &T,
+    from: Outgoing,
+    into: Incoming,
+) -> Result<Status> {
+    // SAFETY: the caller's promise: neither operation outlasts this call.
+    unsafe {
+        let mut received = Finished::new(transport.irecv(into.buf, into.len, into.source, into.tag)?);
+        let mut sent = Finished::new(transport.isend(from.buf, from.len, from.dest, from.tag, SendMode::Standard)?);
+        let status = received.wait()?;
+        sent.wait()?;
+        Ok(status)
+    }
+}
+
+/// An operation that ends here, however this is left: see [`Pending::finish_now`].
+pub(crate) struct Finished(Option<Box<dyn Pending>>);
+
+impl Finished {
+    pub(crate) fn new(pending: Box<dyn Pending>) -> Self {
+        Finished(Some(pending))
+    }
+
+    /// Waits for it, once.
+    pub(crate) fn wait(&mut self) -> Result<Status> {
+        let status = self.0.as_mut().map_or(Ok(NO_STATUS), |pending| pending.wait())?;
+        self.0 = None;
+        Ok(status)
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if let Some(pending) = self.0.take() {
+            pending.finish_now();
+        }
+    }
 }
 
 /// One operation in flight.

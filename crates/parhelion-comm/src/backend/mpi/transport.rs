@@ -7,6 +7,8 @@
 //! A small blocking message without a timeout, from the one thread that may call, is one MPI call and little else: what such
 //! a call needs lies in the transport, and every error is made elsewhere, so that nothing is kept for it.
 
+mod blocking;
+
 use std::ffi::{c_int, c_void};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use super::collective;
 use super::comm::{Comm, In};
 use super::count::{self, Span};
 use super::failure;
-use super::guard::{self, Bounce};
+use super::guard;
 use super::matched::Taken;
 use super::operator::predefined;
 use super::request::{Message, Raw};
@@ -27,7 +29,7 @@ use crate::backend::block::{Block, Reach};
 use crate::backend::messages::place::Scratch;
 use crate::backend::prepared::{Order, Prepared, Private};
 use crate::backend::words::Posts;
-use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
+use crate::backend::{Collective, Incoming, Matched, Outgoing, Pending, SendMode, Transport, send_recv_started};
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Kernel;
@@ -98,46 +100,6 @@ impl MpiTransport {
             TagSelector::Tag(tag) => tag as c_int,
             TagSelector::Any => self.library.constants().any_tag,
         }
-    }
-
-    /// The send that cannot be one call at once.
-    ///
-    /// # Safety
-    /// As [`Transport::send`].
-    #[inline(never)]
-    unsafe fn send_otherwise(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
-        let turn = self.runtime.enter("send")?;
-        if len >= self.direct_below || !turn.direct {
-            // SAFETY: the caller's promise.
-            return unsafe { self.send_slowly(buf, len, dest, tag, mode) };
-        }
-        let (buf, n, to, tag_number) = (buf.cast(), len as c_int, dest as c_int, tag as c_int);
-        // SAFETY: the buffer is readable during the call.
-        let sent = unsafe {
-            match mode {
-                SendMode::Standard => self.library.send(buf, n, self.byte, to, tag_number, self.raw),
-                SendMode::Synchronous => self.library.ssend(buf, n, self.byte, to, tag_number, self.raw),
-            }
-        };
-        sent.map_err(|e| self.send_error(e, dest, tag))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn send_error(&self, e: mpi_abi::Error, dest: usize, tag: u32) -> Error {
-        self.message_error("send", e, Source::Rank(dest), TagSelector::Tag(tag))
-    }
-
-    /// The send that is not small and without a timeout.
-    ///
-    /// # Safety
-    /// As [`Transport::send`].
-    #[inline(never)]
-    unsafe fn send_slowly(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {
-        // SAFETY: the caller's buffer lasts until this returns, and `start_send` copies it if there is a timeout;
-        // without one `wait_or_withdraw` waits for the end.
-        let message = unsafe { self.start_send(buf, len, dest, tag, mode) }?;
-        message.named("send").wait_or_withdraw().map(|_| ())
     }
 
     /// # Safety
@@ -223,101 +185,6 @@ impl MpiTransport {
         // SAFETY: the caller's promise.
         unsafe { self.library.irecv(into, count, datatype, source, tag, self.raw, &mut request) }?;
         Ok(request)
-    }
-
-    /// The receive that cannot be one call at once.
-    ///
-    /// # Safety
-    /// As [`Transport::recv`].
-    #[inline(never)]
-    unsafe fn recv_otherwise(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        let turn = self.runtime.enter("recv")?;
-        if len >= self.direct_below || !turn.direct {
-            // SAFETY: the caller's buffer lasts until this returns, and the receive does not outlast this.
-            return unsafe { self.start_recv(buf, len, source, tag) }?.named("recv").wait_or_withdraw();
-        }
-        if self.runtime.open_mpi {
-            // SAFETY: the caller's promise.
-            return unsafe { self.recv_guarded(buf, len, source, tag) };
-        }
-        let mut status = RawStatus::default();
-        let (from, with) = (self.source(source), self.tag(tag));
-        // SAFETY: the buffer is writable during the call.
-        let received =
-            unsafe { self.library.recv(buf.cast(), len as c_int, self.byte, from, with, self.raw, &mut status) };
-        received
-            .and_then(|()| failure::status(self.library, &status))
-            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))
-    }
-
-    /// How a receive by one call has failed: by an error, or by a message that fills more than the buffer.
-    #[cold]
-    #[inline(never)]
-    fn recv_failed(
-        &self,
-        ended: Result<usize, mpi_abi::Error>,
-        len: usize,
-        source: usize,
-        tag: u32,
-        status: &RawStatus,
-    ) -> Result<Status> {
-        if let Some(runway) = self.runway {
-            runway.clear();
-        }
-        match ended {
-            Ok(bytes) => failure::within("recv", Status { source, tag, bytes }, len),
-            Err(e) => {
-                let (source, tag) = (Source::Rank(source), TagSelector::Tag(tag));
-                Err(failure::message_error("recv", e, self.library, source, tag, len, status))
-            }
-        }
-    }
-
-    /// The blocking receive where the library must be guarded, and no timeout is set.
-    ///
-    /// # Safety
-    /// As [`Transport::recv`].
-    #[inline(never)]
-    unsafe fn recv_guarded(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        let library = self.library;
-        let (from, with) = (self.source(source), self.tag(tag));
-        let mut status = RawStatus::default();
-        let fail = |e, status: &RawStatus| failure::message_error("recv", e, library, source, tag, len, status);
-        // A message to oneself that is too long may come without an error (see `guard`).
-        let from_another = matches!(source, Source::Rank(rank) if rank != self.comm.rank);
-        if let Some(runway) = self.runway.filter(|_| len <= runway::LONGEST && from_another) {
-            let n = len as c_int;
-            // SAFETY: the runway is as long as any message, and only this thread is in a call.
-            let received =
-                unsafe { library.recv(runway.ptr().cast(), n, self.byte, from, with, self.raw, &mut status) };
-            let received = received.and_then(|()| failure::status(library, &status)).map_err(|e| {
-                runway.clear();
-                fail(e, &status)
-            })?;
-            let received = failure::within("recv", received, len)?;
-            // SAFETY: no longer than the caller's buffer.
-            unsafe { std::ptr::copy_nonoverlapping(runway.ptr(), buf, received.bytes) };
-            return Ok(received);
-        }
-        if len <= guard::SMALL {
-            let bounce = Bounce::new();
-            let datatype = guard::bounce_type(library).map_err(|e| fail(e, &status))?;
-            // SAFETY: the bounce fits its type.
-            let received = unsafe {
-                library.recv(bounce.ptr().cast(), guard::BLOCKS, datatype, from, with, self.raw, &mut status)
-            };
-            let received = received.and_then(|()| failure::status(library, &status)).map_err(|e| fail(e, &status))?;
-            let received = failure::within("recv", received, len)?;
-            // SAFETY: no longer than the caller's buffer.
-            unsafe { std::ptr::copy_nonoverlapping(bounce.ptr(), buf, received.bytes) };
-            return Ok(received);
-        }
-        let mut message = library.constants().message_null;
-        // SAFETY: the places are valid.
-        unsafe { library.mprobe(from, with, self.raw, &mut message, &mut status) }.map_err(|e| fail(e, &status))?;
-        let found = failure::status(library, &status).map_err(|e| fail(e, &status))?;
-        // SAFETY: the caller's promise.
-        unsafe { Taken::new(self.comm.clone(), message, found).receive(buf.cast(), len) }
     }
 
     fn message_error(&self, operation: &'static str, e: mpi_abi::Error, source: Source, tag: TagSelector) -> Error {
@@ -463,6 +330,20 @@ impl Transport for MpiTransport {
         let _turn = self.runtime.enter("irecv")?;
         // SAFETY: the caller's promise.
         Ok(Box::new(unsafe { self.start_recv(buf, len, source, tag) }?))
+    }
+
+    unsafe fn send_recv(&self, from: Outgoing, into: Incoming) -> Result<Status> {
+        let direct = from.len < self.direct_below && into.len < self.direct_below && self.runtime.is_free();
+        let guarded = self.runtime.open_mpi
+            && (into.len >= self.recv_below || !matches!(into.source, Source::Rank(rank) if rank != self.not_from));
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (direct, guarded) {
+                (true, false) => self.send_recv_at_once(from, into),
+                (true, true) if into.len > guard::SMALL => self.send_recv_probed(from, into),
+                _ => send_recv_started(self, from, into),
+            }
+        }
     }
 
     fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>> {

@@ -46,7 +46,8 @@ impl Action {
             Action::Plan(args) => Some(&args.ranks),
             Action::Heat(args) => Some(&args.ranks),
             Action::Bench(args) => Some(&args.ranks),
-            Action::Info(_) | Action::Run(_) => None,
+            Action::Info(args) => args.is_of_routes().then_some(&args.ranks),
+            Action::Run(_) => None,
         }
     }
 }
@@ -323,13 +324,23 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "With -n or --backend: what carries the messages of each rank to each other one.")]
 pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     /// Initialise the MPI library and print what is known only then; `info` asks this of a child process
     #[arg(long, hide = true)]
     pub(crate) initialize: bool,
+}
+
+impl InfoArgs {
+    /// Whether it is asked how ranks talk, for which there must be some.
+    pub(crate) fn is_of_routes(&self) -> bool {
+        self.ranks.ranks.is_some() || self.ranks.backend.is_some()
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,10 @@
 //! Most of it is found without initialising MPI. The thread level and CUDA awareness are known only afterwards, and an
 //! initialisation can end the process; so without a launcher a child process does it, with a deadline. Under a launcher
 //! every process initialises, as the library expects, and rank 0 prints.
+//!
+//! [`routes`]: with ranks, what carries their messages.
+
+mod routes;
 
 use std::fmt::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -79,6 +83,9 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let launcher = launcher();
+    if args.is_of_routes() {
+        return routes::run(&args.ranks, &launcher, args.json);
+    }
     let info = gather(&config, &launcher);
     if launcher.rank.unwrap_or(0) == 0 {
         say(&if args.json { serde_json::to_string(&info).expect("keys are strings") + "\n" } else { info.text() })?;

@@ -42,6 +42,25 @@ fn a_program_that_run_starts_finds_its_ranks_unasked() {
 }
 
 #[test]
+fn info_says_what_carries_messages_between_whom() {
+    let text = parhelion(&["info", "-n", "3", "--backend", "tcp"]);
+    assert_eq!(text.code, Some(0), "{}", text.stderr);
+    assert!(text.stdout.starts_with("3 ranks over tcp\n"), "{}", text.stdout);
+    for (backend, routes) in [("local", &["shared memory"][..]), ("tcp", &["shared memory", "unix socket", "tcp"])] {
+        let ended = parhelion(&["info", "--json", "-n", "3", "--backend", backend]);
+        let value: serde_json::Value = serde_json::from_str(&ended.stdout).expect("stdout is one object");
+        assert_eq!((&value["backend"], &value["ranks"]), (&backend.into(), &3.into()));
+        for from in 0..3 {
+            for to in 0..3 {
+                let route = value["routes"][from][to].as_str().expect("a name");
+                let right = if from == to { route == "itself" } else { routes.contains(&route) };
+                assert!(right, "{backend}: {route} from {from} to {to}");
+            }
+        }
+    }
+}
+
+#[test]
 fn heat_gives_the_same_bits_as_threads() {
     let scratch = Scratch::new("heat-tcp");
     let prefix = scratch.path("heat");

@@ -7,6 +7,7 @@ use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::Request;
+use crate::route::Route;
 use crate::status::{Source, Status, TagSelector};
 
 /// A group of ranks that can talk, seen from one of them.
@@ -100,6 +101,15 @@ impl Communicator {
     /// The settings of the run.
     pub fn config(&self) -> &Config {
         self.transport.config()
+    }
+
+    /// What carries messages to `rank`: now, or from the first one on. A local call.
+    ///
+    /// # Errors
+    /// [`InvalidRank`](ErrorKind::InvalidRank).
+    pub fn route(&self, rank: usize) -> Result<Route> {
+        self.check_selectors("route", Source::Rank(rank), TagSelector::Any)?;
+        Ok(self.transport.route(rank))
     }
 
     /// The largest tag a message may have, inclusive.

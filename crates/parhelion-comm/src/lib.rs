@@ -27,7 +27,7 @@
 //! - [`collective`]: the collectives, blocking and not.
 //! - [`request`], [`scope`]: non-blocking operations that own or borrow their buffers.
 //! - [`memory`], [`signals`]: storage that ranks of one node can read directly, and words that say when.
-//! - [`element`], [`op`], [`status`], [`error`]: what is sent, combined, known, and what can fail.
+//! - [`element`], [`op`], [`status`], [`route`], [`error`]: what is sent, combined, known, what carries it, and what can fail.
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`message_set`]: fixed sets of messages, carried out again and again.
 //! - [`conformance`]: the suite that every backend passes.
@@ -45,13 +45,14 @@ pub mod memory;
 pub mod message_set;
 pub mod op;
 pub mod request;
+pub mod route;
 pub mod run;
 pub mod scope;
 pub mod signals;
 pub mod status;
 
 pub use backend::mpi::{MpiInfo, mpi_info};
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub use backend::tcp::fuzz;
 pub use backend::{Availability, registry};
@@ -66,6 +67,7 @@ pub use message_set::{MessageSet, Method};
 pub use num_complex::Complex;
 pub use op::{Kernel, Op, Reduction};
 pub use request::{Request, wait_all, wait_any};
+pub use route::Route;
 pub use run::{launch, run};
 pub use scope::{Scope, ScopedRequest};
 pub use signals::Signals;

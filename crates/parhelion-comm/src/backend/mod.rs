@@ -47,6 +47,7 @@ use crate::element::ElementType;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::op::Kernel;
+use crate::route::Route;
 use crate::status::{Source, Status, TagSelector};
 
 /// What keeps buffers alive for an operation nobody waits for any more.
@@ -72,6 +73,8 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn size(&self) -> usize;
     /// The largest tag, inclusive.
     fn max_tag(&self) -> u32;
+    /// What carries messages to `rank`.
+    fn route(&self, rank: usize) -> Route;
 
     /// Sends; returns when the buffer may be reused.
     ///

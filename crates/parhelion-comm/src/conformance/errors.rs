@@ -1,9 +1,10 @@
 //! Errors as values: the call fails, the communicator goes on.
 
 use super::Case;
-use super::check::{Outcome, ensure, equal, refused, same};
+use super::check::{Halt, Outcome, ensure, equal, refused, same};
 use super::sample::{neighbours, pattern};
 use crate::communicator::Communicator;
+use crate::config::BackendKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
 use crate::status::Any;
@@ -32,10 +33,9 @@ fn still_works(c: &Communicator) -> Outcome {
     equal("a reduction after an error", c.all_reduce(&[1u32], Op::Sum)?, vec![c.size() as u32])
 }
 
-fn truncated(what: &str, bytes: usize, capacity: usize, result: Result<()>) -> Outcome {
+fn truncated(what: &str, bytes: usize, capacity: usize, result: Result<()>) -> Result<Error, Halt> {
     let is = |k: &ErrorKind| matches!(k, ErrorKind::Truncated { capacity: c, .. } if *c == capacity);
     refused(format_args!("{bytes} bytes {what} into {capacity}"), result, &format!("truncation at {capacity}"), is)
-        .map(|_| ())
 }
 
 /// Short and long messages, each into no room at all and into almost enough.
@@ -52,6 +52,16 @@ fn truncated_blocking(c: &Communicator) -> Outcome {
         equal("the message after it", c.recv_vec::<u8>(left, 1)?.0, vec![4; 3])?;
         sent.wait()?;
         next.wait()?;
+        // From anyone, the error names who it was, where the library below knows.
+        let sent = c.isend(pattern::<u8>(1, bytes), right, 1)?;
+        let mut got = vec![0u8; capacity];
+        let error = truncated("from anyone", bytes, capacity, c.recv(&mut got, Any, 1).map(drop))?;
+        let is_named = error.peer() == Some(left) || c.backend() == BackendKind::Mpi && error.peer().is_none();
+        ensure(
+            is_named,
+            format_args!("{bytes} bytes from rank {left} into {capacity}: the error names {:?}", error.peer()),
+        )?;
+        sent.wait()?;
         // With the buffer there before the message.
         let mut got = vec![0u8; capacity];
         let result = c.send_recv(&pattern::<u8>(1, bytes), right, 2, &mut got, left, 2);

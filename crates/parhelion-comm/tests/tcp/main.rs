@@ -6,10 +6,16 @@
 #![cfg(unix)]
 
 mod conformance;
+#[cfg(target_os = "linux")]
+mod doors;
 mod drill;
 mod lost;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod processes;
 mod progress;
+#[cfg(target_os = "linux")]
+mod shortage;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,12 +33,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A part: what a rank does, told by the word after the part's name.
 type Part = fn(&str);
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: &[(&str, Part)] = &[
     ("conformance", conformance::part),
     ("drill", lost::drill),
     ("waits", lost::waits),
     ("ends", lost::ends),
     ("progress", progress::part),
+    #[cfg(target_os = "linux")]
+    ("shortage", shortage::part),
+    #[cfg(target_os = "linux")]
+    ("namespaces", namespaces::part),
 ];
 
 /// Not a test: the ranks of the others.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +28,11 @@ pub(crate) struct Ended {
 impl Job {
     /// Starts `size` ranks, each by the command that `program` gives for it.
     pub(crate) fn start(size: usize, program: impl Fn(usize) -> Command) -> Job {
+        Job::start_at(&rendezvous(), size, program)
+    }
+
+    /// The same; they meet at `rendezvous`.
+    pub(crate) fn start_at(rendezvous: &str, size: usize, program: impl Fn(usize) -> Command) -> Job {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("parhelion-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -38,7 +43,6 @@ impl Job {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret).expect("a secret");
         file.write_all(&key).expect("written");
         let mut job = Job { ranks: Vec::new(), folder };
-        let rendezvous = rendezvous();
         for rank in 0..size {
             let output = |what: &str| File::create(job.folder.join(format!("{what}.{rank}"))).expect("an output");
             let child = program(rank)
@@ -48,7 +52,7 @@ impl Job {
                 .env("PARHELION_RANK", rank.to_string())
                 .env("PARHELION_SIZE", size.to_string())
                 .env("PARHELION_LOCAL_RANK", rank.to_string())
-                .env("PARHELION_RENDEZVOUS", &rendezvous)
+                .env("PARHELION_RENDEZVOUS", rendezvous)
                 .env("PARHELION_SECRET_FILE", &secret)
                 .stdin(Stdio::null())
                 .stdout(output("out"))
@@ -58,6 +62,12 @@ impl Job {
             job.ranks.push(child);
         }
         job
+    }
+
+    /// The folder of its secret.
+    #[allow(dead_code, reason = "not every program that starts ranks looks into it")]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Waits until all have ended, and kills those that have not when `limit` is over.

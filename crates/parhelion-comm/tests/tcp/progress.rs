@@ -9,6 +9,7 @@ pub(crate) fn part(word: &str) {
     match word {
         "alone" => alone(),
         "communicators" => communicators(),
+        "unreceived" => unreceived(),
         _ => unreachable!("{word} is no part"),
     }
 }
@@ -73,4 +74,32 @@ fn communicators() {
 #[test]
 fn thousands_of_communicators_leave_nothing_behind() {
     play(2, "progress communicators", &[]);
+}
+
+/// Rounds of a communicator that is dropped with messages in it that nobody has received: one that its sender has sent at once,
+/// and one that waits at its sender.
+fn unreceived() {
+    world(|world| {
+        let many = |n: usize| {
+            for _ in 0..n {
+                let made = world.dup()?;
+                let right = (made.rank() + 1) % made.size();
+                for len in [4000, 300_000] {
+                    drop(made.isend(vec![1u8; len], right, 0)?);
+                }
+            }
+            world.barrier()
+        };
+        many(100)?;
+        let before = resident();
+        many(1000)?;
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 20 << 20, "1000 communicators with messages left {grown} bytes behind");
+        Ok(())
+    });
+}
+
+#[test]
+fn messages_that_nobody_received_go_with_their_communicator() {
+    play(2, "progress unreceived", &[]);
 }

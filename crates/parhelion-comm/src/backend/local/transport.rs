@@ -21,6 +21,7 @@ use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
+use crate::route::Route;
 use crate::status::{Source, Status, TagSelector};
 
 /// Every tag that a `u32` holds would do; MPI's smallest guarantee is 32767, its libraries give 2^28 or more.
@@ -172,6 +173,10 @@ impl Transport for Local {
 
     fn max_tag(&self) -> u32 {
         MAX_TAG
+    }
+
+    fn route(&self, rank: usize) -> Route {
+        if rank == self.rank() { Route::Itself } else { Route::SharedMemory }
     }
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {

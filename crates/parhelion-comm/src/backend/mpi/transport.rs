@@ -33,6 +33,7 @@ use crate::backend::{Collective, Incoming, Matched, Outgoing, Pending, SendMode,
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Kernel;
+use crate::route::Route;
 use crate::status::{Source, Status, TagSelector};
 
 /// A communicator under MPI. The fields beside `comm` are what a small message needs, without a detour.
@@ -268,6 +269,10 @@ impl Transport for MpiTransport {
 
     fn max_tag(&self) -> u32 {
         self.comm.max_tag
+    }
+
+    fn route(&self, rank: usize) -> Route {
+        if rank == self.rank() { Route::Itself } else { Route::Library }
     }
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {

@@ -66,6 +66,8 @@ pub(super) struct Comm {
     /// What its message sets share.
     pub(super) private: Private,
     context: u64,
+    /// Whether its context ends with it.
+    ends_context: bool,
     /// Members by their rank in the world; none where the two numberings are one.
     places: Option<Vec<(usize, usize)>>,
     /// Counts its jobs; equal at every rank, as collectives are called in one order.
@@ -73,30 +75,38 @@ pub(super) struct Comm {
 }
 
 impl Comm {
-    /// The communicator of `members`, of whom this rank is number `rank`.
+    /// The communicator of `members`, of whom this rank is number `rank`. What nobody has received of it is gone with it.
     pub(super) fn new(world: Arc<World>, context: u64, members: Arc<[usize]>, rank: usize, name: &str) -> Arc<Self> {
+        let mut comm = Self::on(world, context, members, rank, name);
+        comm.ends_context = true;
+        Arc::new(comm)
+    }
+
+    /// The same on a context that does not end with it.
+    fn on(world: Arc<World>, context: u64, members: Arc<[usize]>, rank: usize, name: &str) -> Self {
         let in_order = members.iter().enumerate().all(|(i, &member)| i == member);
         let places = (!in_order).then(|| {
             let mut places: Vec<(usize, usize)> = members.iter().enumerate().map(|(i, &member)| (member, i)).collect();
             places.sort_unstable();
             places
         });
-        Arc::new(Comm {
+        Comm {
             world,
             name: name.to_owned(),
             rank,
             members,
             private: Private::default(),
             context,
+            ends_context: false,
             places,
             sequence: AtomicU32::new(0),
-        })
+        }
     }
 
     /// The communicator of all.
     pub(super) fn of_world(world: Arc<World>) -> Arc<Self> {
         let (rank, members) = (world.engine.rank(), (0..world.engine.size()).collect());
-        Comm::new(world, 0, members, rank, "world")
+        Arc::new(Comm::on(world, 0, members, rank, "world"))
     }
 
     /// This communicator's ranks `ranks`, in that order and before they have a context of their own: what they send
@@ -104,7 +114,7 @@ impl Comm {
     pub(super) fn part(&self, ranks: &[usize]) -> Arc<Self> {
         let members = ranks.iter().map(|&rank| self.members[rank]).collect();
         let rank = ranks.iter().position(|&rank| rank == self.rank).expect("this rank is in its group");
-        Comm::new(self.world.clone(), self.context, members, rank, &self.name)
+        Arc::new(Comm::on(self.world.clone(), self.context, members, rank, &self.name))
     }
 
     pub(super) fn size(&self) -> usize {
@@ -176,7 +186,9 @@ impl Comm {
     #[cold]
     pub(super) fn fault(&self, operation: &'static str, fault: Fault) -> Error {
         match fault {
-            Fault::Truncated { sent, capacity } => Error::new(operation, ErrorKind::Truncated { sent, capacity }),
+            Fault::Truncated { source, sent, capacity } => {
+                Error::new(operation, ErrorKind::Truncated { sent, capacity }).with_peer(self.rank_of(source))
+            }
             Fault::Lost { rank, how } => self.loss(operation, self.rank_of(rank), how),
             Fault::Cancelled => Error::new(operation, ErrorKind::Cancelled),
         }
@@ -194,6 +206,14 @@ impl Comm {
     #[cold]
     pub(super) fn late(&self, operation: &'static str) -> Error {
         Error::new(operation, ErrorKind::Timeout(self.timeout().unwrap_or_default()))
+    }
+}
+
+impl Drop for Comm {
+    fn drop(&mut self) {
+        if self.ends_context {
+            self.engine().forget(self.context);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// What fuzzers call.
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzz {
     pub use super::engine::fuzz::frame;
     pub use super::join::fuzz::{handshake, roster};

@@ -15,6 +15,7 @@ use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
 use crate::error::{Error, ErrorKind, Result};
+use crate::route::Route;
 use crate::status::{Source, Status, TagSelector};
 
 /// As on the other backends: MPI's smallest guarantee is 32767, its libraries give 2^28 or more.
@@ -167,6 +168,10 @@ impl Transport for TcpTransport {
 
     fn max_tag(&self) -> u32 {
         MAX_TAG
+    }
+
+    fn route(&self, rank: usize) -> Route {
+        self.0.engine().route(self.0.members[rank])
     }
 
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()> {

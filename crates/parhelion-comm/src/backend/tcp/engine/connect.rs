@@ -1,4 +1,4 @@
-//! How links come to stand: dialling peers, answering those who knock, and who they are.
+//! How links come to stand: dialling peers, and who is at the other end.
 //!
 //! Two ranks that dial each other at once keep both wires. Each sends on the one it has dialled, if it had begun to dial before
 //! the other's first frame came, and on the other's otherwise; it never changes, so its frames stay in order.
@@ -17,18 +17,14 @@ use super::outbox::write;
 use super::state::State;
 use crate::backend::tcp::join::{Handshake, Stream};
 
-/// Strangers at the door at one time; the oldest goes when there are more.
-const VISITORS: usize = 256;
 /// How long a handshake may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a peer may refuse connections before it is lost: as long as news of its end may take.
 const REFUSED: Duration = Duration::from_secs(1);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Tokens of what is no wire.
-pub(super) const DOOR_TCP: u64 = 0;
-pub(super) const DOOR_UNIX: u64 = 1;
+/// Tokens from here on are wires'.
 pub(super) const FIRST_WIRE: u64 = 16;
 
 impl State {
@@ -65,7 +61,7 @@ impl State {
     }
 
     /// Timers are looked at soon.
-    fn hurry(&mut self) {
+    pub(super) fn hurry(&mut self) {
         // Whoever sleeps until the next timer counts anew.
         self.news += 1;
         self.next_timer = self.next_timer.min(Instant::now() + PAUSE);
@@ -137,42 +133,13 @@ impl State {
         }
     }
 
-    /// Lets in whoever knocks.
-    pub(super) fn open_door(&mut self, token: u64) {
-        // A flood at the door must not keep this rank from its peers.
-        for _ in 0..64 {
-            let Some(doors) = &self.doors else { return };
-            let accepted = match (token, &doors.unix) {
-                (DOOR_TCP, _) => doors.tcp.accept().and_then(|(stream, _)| Stream::tcp(stream)),
-                (_, Some(unix)) => unix.accept().map(|(stream, _)| Stream::unix(stream)),
-                (_, None) => return,
-            };
-            let stream = match accepted.and_then(|stream| stream.set_nonblocking(true).map(|()| stream)) {
-                Ok(stream) => stream,
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock) => return,
-                // Whoever knocked has gone, or there are too many files: the next look comes.
-                Err(_) => return,
-            };
-            if self.visitors.len() >= VISITORS
-                && let Some(oldest) = self.visitors.pop_front()
-            {
-                self.wires.remove(&oldest);
-            }
-            let handshake = Handshake::answer(&self.key, self.me, self.size);
-            let phase = Phase::Visitor { handshake, until: Instant::now() + PATIENCE };
-            if let Ok(token) = self.add_wire(Wire { stream, phase, wants_room: false }, EventFlags::IN) {
-                self.visitors.push_back(token);
-                self.hurry();
-            }
-        }
-    }
-
     /// Does what is due by now, and says in `next_timer` when to come again.
     pub(super) fn timers(&mut self, now: Instant) {
         if now < self.next_timer {
             return;
         }
-        let mut pending = !self.visitors.is_empty();
+        self.reopen_doors(now);
+        let mut pending = !self.visitors.is_empty() || self.shut_until.is_some();
         let late = |wire: &Wire| match wire.phase {
             Phase::Dialling { until, .. } | Phase::Visitor { until, .. } => until <= now,
             Phase::Up { .. } => false,

@@ -4,27 +4,39 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::frame::{Frame, Kind};
+use super::frame::{Flaw, Frame, Kind};
 use super::link::{Body, Dial, Phase};
 use super::operation::Fault;
 use super::state::State;
 
 /// How a rank ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
 pub(super) enum End {
-    Returned = 1,
+    Returned,
     Failed,
     Died,
     Silent,
-    Garbled,
+    Garbled(Flaw),
     Unreachable,
 }
 
 impl End {
     pub(super) fn from_code(code: u32) -> Option<Self> {
         use End::*;
-        [Returned, Failed, Died, Silent, Garbled, Unreachable].into_iter().find(|end| *end as u32 == code)
+        let plain = [Returned, Failed, Died, Silent, Unreachable];
+        plain.into_iter().chain(Flaw::ALL.map(Garbled)).find(|end| end.code() == code)
+    }
+
+    /// The number of this end in frames.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            End::Returned => 1,
+            End::Failed => 2,
+            End::Died => 3,
+            End::Silent => 4,
+            End::Unreachable => 5,
+            End::Garbled(flaw) => 16 + flaw as u32,
+        }
     }
 
     /// What follows "rank 3 has".
@@ -34,7 +46,7 @@ impl End {
             End::Failed => "failed",
             End::Died => "died",
             End::Silent => "fallen silent",
-            End::Garbled => "sent what is no message",
+            End::Garbled(flaw) => flaw.how(),
             End::Unreachable => "become unreachable",
         }
     }
@@ -79,7 +91,7 @@ impl State {
         if std::mem::replace(&mut self.told[rank], true) {
             return;
         }
-        let frame = Frame::end(Kind::Ended, rank, end as u32);
+        let frame = Frame::end(Kind::Ended, rank, end.code());
         let to = if self.me == 0 { 1..self.size } else { 0..1 };
         for peer in to {
             if peer != rank && self.ended[peer].is_none_or(|end| !end.is_death()) && self.links[peer].sends_on.is_some()
@@ -254,7 +266,7 @@ impl State {
         for peer in 0..self.size {
             let link = &mut self.links[peer];
             if link.sends_on.is_some() && !std::mem::replace(&mut link.said_goodbye, true) {
-                self.push(peer, &Frame { tag: end as u32, ..Frame::control(Kind::Goodbye, 0, 0) });
+                self.push(peer, &Frame { tag: end.code(), ..Frame::control(Kind::Goodbye, 0, 0) });
             }
         }
     }
@@ -297,7 +309,7 @@ impl Engine {
             let mut state = self.turn();
             let alive = state.links[0].sends_on.is_some();
             if alive {
-                state.push(0, &Frame::end(Kind::Ended, self.me, end as u32));
+                state.push(0, &Frame::end(Kind::Ended, self.me, end.code()));
             }
             drop(state);
             self.linger(|state| state.noted || state.links[0].wires.is_empty());

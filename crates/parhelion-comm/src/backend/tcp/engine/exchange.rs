@@ -86,7 +86,7 @@ impl State {
         if let Some(slot) = self.mail.claim(channel, source, tag) {
             let capacity = slot.lock().len;
             if len > capacity {
-                self.finish(&slot, Err(Fault::Truncated { sent: len, capacity }));
+                self.finish(&slot, Err(Fault::Truncated { source, sent: len, capacity }));
             } else {
                 if len > 0 {
                     // SAFETY: the caller's promise.
@@ -146,7 +146,7 @@ impl State {
         let deliver = |from: *const u8, len: usize| {
             let envelope = Envelope { source, tag, len };
             if len > capacity {
-                return Err(Fault::Truncated { sent: len, capacity });
+                return Err(Fault::Truncated { source, sent: len, capacity });
             }
             if len > 0 {
                 // SAFETY: both are valid for `len` bytes: by the caller's promise, and that of whoever sent it.

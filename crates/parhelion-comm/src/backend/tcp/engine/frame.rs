@@ -62,6 +62,39 @@ const KINDS: [Kind; 13] = [
     Kind::Ping,
 ];
 
+/// What is wrong with a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Flaw {
+    Kind,
+    Zeros,
+    Tag,
+    Channel,
+    Length,
+    Id,
+    Credit,
+    Goodbye,
+}
+
+impl Flaw {
+    pub(super) const ALL: [Flaw; 8] =
+        [Flaw::Kind, Flaw::Zeros, Flaw::Tag, Flaw::Channel, Flaw::Length, Flaw::Id, Flaw::Credit, Flaw::Goodbye];
+
+    /// What follows "rank 3 has".
+    pub(super) fn how(self) -> &'static str {
+        match self {
+            Flaw::Kind => "sent a frame of an unknown kind",
+            Flaw::Zeros => "sent a frame in which something is set that must be zero",
+            Flaw::Tag => "sent a frame with a wrong tag",
+            Flaw::Channel => "sent a frame with a wrong channel",
+            Flaw::Length => "sent a frame with a wrong length",
+            Flaw::Id => "sent a frame with a wrong id",
+            Flaw::Credit => "sent more than it was given credit for",
+            Flaw::Goodbye => "sent a message after its goodbye",
+        }
+    }
+}
+
 /// A header, decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {
@@ -102,11 +135,14 @@ impl Frame {
         bytes
     }
 
-    /// What `bytes` say, checked against the hard limits; none if they are no frame.
-    pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
+    /// What `bytes` say, checked against the hard limits.
+    ///
+    /// # Errors
+    /// What makes them no frame.
+    pub(super) fn decode(bytes: &[u8; HEADER]) -> Result<Self, Flaw> {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
         let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        let kind = *KINDS.get(usize::from(bytes[0]).checked_sub(1)?)?;
+        let kind = *usize::from(bytes[0]).checked_sub(1).and_then(|number| KINDS.get(number)).ok_or(Flaw::Kind)?;
         let limit = match kind {
             Kind::Eager => MAX_EAGER,
             Kind::Data => MAX_PIECE,
@@ -120,11 +156,19 @@ impl Frame {
             length: long(24),
             id: long(32),
         };
-        let fits = bytes[1..4] == [0; 3] && word(20) == 0 && frame.length <= limit;
         let is_message = matches!(kind, Kind::Eager | Kind::Offer);
-        let plain = is_message || frame.channel == Channel { context: 0, lane: 0 };
         let has_tag = is_message || matches!(kind, Kind::Goodbye | Kind::Ended);
-        (fits && plain && (has_tag || frame.tag == 0)).then_some(frame)
+        if bytes[1..4] != [0; 3] || word(20) != 0 {
+            Err(Flaw::Zeros)
+        } else if frame.length > limit {
+            Err(Flaw::Length)
+        } else if !is_message && frame.channel != (Channel { context: 0, lane: 0 }) {
+            Err(Flaw::Channel)
+        } else if !has_tag && frame.tag != 0 {
+            Err(Flaw::Tag)
+        } else {
+            Ok(frame)
+        }
     }
 }
 
@@ -145,12 +189,12 @@ mod tests {
     fn lengths_beyond_32_bits_are_kept_and_beyond_an_allocation_refused() {
         let offer = |length| Frame { tag: 7, ..Frame::control(Kind::Offer, length, u64::MAX) };
         for length in [0, 1 << 32, (5 << 32) + 3, MAX_MESSAGE] {
-            assert_eq!(Frame::decode(&offer(length).encode()), Some(offer(length)));
+            assert_eq!(Frame::decode(&offer(length).encode()), Ok(offer(length)));
         }
-        assert_eq!(Frame::decode(&offer(MAX_MESSAGE + 1).encode()), None);
-        assert_eq!(Frame::decode(&Frame::control(Kind::Eager, MAX_EAGER + 1, 0).encode()), None);
-        assert_eq!(Frame::decode(&Frame::control(Kind::Data, MAX_PIECE + 1, 0).encode()), None);
-        assert_eq!(Frame::decode(&Frame::control(Kind::Ping, 1, 0).encode()), None);
+        assert_eq!(Frame::decode(&offer(MAX_MESSAGE + 1).encode()), Err(Flaw::Length));
+        assert_eq!(Frame::decode(&Frame::control(Kind::Eager, MAX_EAGER + 1, 0).encode()), Err(Flaw::Length));
+        assert_eq!(Frame::decode(&Frame::control(Kind::Data, MAX_PIECE + 1, 0).encode()), Err(Flaw::Length));
+        assert_eq!(Frame::decode(&Frame::control(Kind::Ping, 1, 0).encode()), Err(Flaw::Length));
     }
 
     proptest! {
@@ -160,7 +204,7 @@ mod tests {
             bytes[0] = kind;
             bytes[1..4].fill(0);
             bytes[20..24].fill(0);
-            if let Some(frame) = Frame::decode(&bytes) {
+            if let Ok(frame) = Frame::decode(&bytes) {
                 prop_assert_eq!(frame.encode(), bytes);
                 prop_assert!(frame.payload() as u64 <= MAX_PIECE);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::readv;
 
-use super::frame::{Frame, HEADER};
+use super::frame::{Flaw, Frame, HEADER};
 use super::operation::Slot;
 use crate::backend::tcp::join::Stream;
 
@@ -74,7 +74,7 @@ pub(super) enum Found {
     /// The bytes announced last are complete.
     Complete(Body),
     /// Bytes that are no frame.
-    Garbage,
+    Garbage(Flaw),
     /// Nothing whole.
     Nothing,
 }
@@ -143,8 +143,8 @@ impl Inbox {
         }
         let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Found::Nothing };
         match Frame::decode(header) {
-            None => Found::Garbage,
-            Some(frame) => {
+            Err(flaw) => Found::Garbage(flaw),
+            Ok(frame) => {
                 self.start += HEADER;
                 Found::Frame(frame)
             }

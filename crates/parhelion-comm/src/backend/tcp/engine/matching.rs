@@ -153,6 +153,16 @@ impl<R, M> Mail<R, M> {
         out
     }
 
+    /// Takes out every message of a context.
+    pub(super) fn take_all(&mut self, context: u64) -> Vec<Waiting<M>> {
+        let mut out = Vec::new();
+        for (_, room) in self.rooms.map.iter_mut().filter(|(channel, _)| channel.context == context) {
+            room.by_sender.map.clear();
+            out.extend(std::mem::take(&mut room.messages).into_values());
+        }
+        out
+    }
+
     /// Takes out every message that is `useless`.
     pub(super) fn remove_where(&mut self, mut useless: impl FnMut(&Waiting<M>) -> bool) -> Vec<Waiting<M>> {
         let mut out = Vec::new();

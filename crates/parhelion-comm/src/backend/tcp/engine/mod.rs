@@ -34,9 +34,11 @@
 
 mod connect;
 mod death;
+mod door;
 mod exchange;
+mod forget;
 mod frame;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(super) mod fuzz;
 mod inbox;
 mod link;
@@ -44,6 +46,7 @@ mod matching;
 mod operation;
 mod outbox;
 mod progress;
+mod route;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
@@ -55,7 +58,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use self::connect::{DOOR_TCP, DOOR_UNIX, FIRST_WIRE};
+use self::connect::FIRST_WIRE;
+use self::door::{DOOR_TCP, DOOR_UNIX};
+use self::forget::Forgotten;
 use self::frame::MAX_EAGER;
 use self::inbox::Inbox;
 use self::link::{Body, Link, Phase, Wire};
@@ -121,11 +126,13 @@ impl Engine {
             here: HostId::here(),
             key,
             doors: Some(doors),
+            shut_until: None,
             links: (0..size).map(|_| Link::new(now)).collect(),
             wires: HashMap::new(),
             next_token: FIRST_WIRE,
             visitors: VecDeque::new(),
             mail: Mail::new(),
+            forgotten: Forgotten::default(),
             ended: vec![None; size],
             told: vec![false; size],
             death: None,

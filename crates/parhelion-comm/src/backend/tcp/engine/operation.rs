@@ -29,6 +29,7 @@ pub(in crate::backend::tcp) struct Envelope {
 pub(in crate::backend::tcp) enum Fault {
     /// The message is longer than the buffer, and gone.
     Truncated {
+        source: usize,
         sent: usize,
         capacity: usize,
     },

@@ -17,7 +17,8 @@ use rustix::event::epoll::{self, Event, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::Engine;
-use super::connect::{DOOR_UNIX, FIRST_WIRE};
+use super::connect::FIRST_WIRE;
+use super::door::DOOR_UNIX;
 use super::link::Phase;
 use super::state::State;
 use crate::error::Result;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::death::End;
-use super::frame::{Frame, Kind};
+use super::forget::Forgotten;
+use super::frame::{Flaw, Frame, Kind};
 use super::inbox::{self, Filled, Found, Inbox, Sink};
 use super::link::{Arrival, Body, CREDIT, Link, Phase, Wire, cost};
 use super::matching::Mail;
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) here: Option<HostId>,
     pub(super) key: JobKey,
     pub(super) doors: Option<Doors>,
+    /// Nobody is let in before that.
+    pub(super) shut_until: Option<Instant>,
     /// By rank; that of this rank to itself has no wires.
     pub(super) links: Vec<Link>,
     /// By token, which are never used again.
@@ -33,6 +36,7 @@ pub(super) struct State {
     /// Wires that others have dialled and not proved, oldest first.
     pub(super) visitors: VecDeque<u64>,
     pub(super) mail: Mail<Arc<Slot>, Body>,
+    pub(super) forgotten: Forgotten,
     pub(super) ended: Vec<Option<End>>,
     /// Of whose end this rank has told those whom it tells.
     pub(super) told: Vec<bool>,
@@ -60,9 +64,6 @@ pub(super) struct State {
     pub(super) next_timer: Instant,
     pub(super) crew: Crew,
 }
-
-/// The peer has broken the protocol.
-pub(super) struct Garbled;
 
 impl State {
     /// Adds a wire and watches it.
@@ -223,10 +224,10 @@ impl State {
                         if !std::mem::replace(used, true) && self.links[peer].sends_on.is_none() {
                             self.send_on(peer, token);
                         }
-                        self.frame(peer, frame, inbox).map_err(|Garbled| End::Garbled)?;
+                        self.frame(peer, frame, inbox).map_err(End::Garbled)?;
                     }
                     Found::Complete(body) => self.complete(peer, body),
-                    Found::Garbage => return Err(End::Garbled),
+                    Found::Garbage(flaw) => return Err(End::Garbled(flaw)),
                     Found::Nothing => break,
                 }
                 if !self.links[peer].wires.contains(&token) {
@@ -247,7 +248,7 @@ impl State {
         self.mark(peer);
     }
 
-    fn frame(&mut self, peer: usize, frame: Frame, inbox: &mut Inbox) -> Result<(), Garbled> {
+    fn frame(&mut self, peer: usize, frame: Frame, inbox: &mut Inbox) -> Result<(), Flaw> {
         let Frame { kind, tag, channel, length, id } = frame;
         let len = length as usize;
         match kind {
@@ -256,11 +257,12 @@ impl State {
                 let link = &mut self.links[peer];
                 link.held += cost(len);
                 if link.held > CREDIT {
-                    return Err(Garbled);
+                    return Err(Flaw::Credit);
                 }
                 let sink = match self.mail.claim(channel, peer, tag) {
+                    None if self.forgotten.contains(channel.context) => Sink::Nowhere,
                     None => Sink::Kept(vec![0; len]),
-                    Some(slot) => match self.fit(&slot, len) {
+                    Some(slot) => match self.fit(&slot, peer, len) {
                         true => Sink::Slot(slot, 0),
                         false => Sink::Nowhere,
                     },
@@ -268,10 +270,10 @@ impl State {
                 inbox.expect(frame, sink);
             }
             Kind::Data => {
-                let arrival = self.links[peer].arriving.get_mut(&id).ok_or(Garbled)?;
+                let arrival = self.links[peer].arriving.get_mut(&id).ok_or(Flaw::Id)?;
                 let offset = arrival.begun;
                 if len == 0 || len > arrival.envelope.len - offset {
-                    return Err(Garbled);
+                    return Err(Flaw::Length);
                 }
                 arrival.begun += len;
                 inbox.expect(frame, Sink::Slot(arrival.slot.clone(), offset));
@@ -280,6 +282,7 @@ impl State {
                 self.expect_life(peer)?;
                 match self.mail.claim(channel, peer, tag) {
                     Some(slot) => self.accept(id, Envelope { source: peer, tag, len }, &slot),
+                    None if self.forgotten.contains(channel.context) => self.turn_down(peer, id),
                     None => {
                         self.mail.store(channel, peer, tag, |_| Body::Offer { id, len });
                         self.news += 1;
@@ -296,9 +299,9 @@ impl State {
             Kind::Returned => {
                 let Some(offer) = self.links[peer].offers.remove(&id) else {
                     // Its goodbye has ended the offer.
-                    return if self.ended[peer].is_some() { Ok(()) } else { Err(Garbled) };
+                    return if self.ended[peer].is_some() { Ok(()) } else { Err(Flaw::Id) };
                 };
-                let fault = offer.retracting.ok_or(Garbled)?;
+                let fault = offer.retracting.ok_or(Flaw::Id)?;
                 if let Some(slot) = offer.bytes.slot() {
                     self.finish(slot, Err(fault));
                 }
@@ -313,13 +316,13 @@ impl State {
             Kind::Credit => {
                 let credit = self.links[peer].credit + len.min(CREDIT + 1);
                 if credit > CREDIT {
-                    return Err(Garbled);
+                    return Err(Flaw::Credit);
                 }
                 self.links[peer].credit = credit;
             }
             Kind::Goodbye => {
                 let end =
-                    End::from_code(tag).filter(|end| matches!(end, End::Returned | End::Failed)).ok_or(Garbled)?;
+                    End::from_code(tag).filter(|end| matches!(end, End::Returned | End::Failed)).ok_or(Flaw::Tag)?;
                 self.end(peer, end);
                 if self.links[peer].sends_on.is_some() {
                     self.push(peer, &Frame::control(Kind::Farewell, 0, 0));
@@ -330,10 +333,10 @@ impl State {
                 self.news += 1;
             }
             Kind::Ended => {
-                let end = End::from_code(tag).ok_or(Garbled)?;
-                let rank = usize::try_from(id).ok().filter(|rank| *rank < self.size).ok_or(Garbled)?;
+                let end = End::from_code(tag).ok_or(Flaw::Tag)?;
+                let rank = usize::try_from(id).ok().filter(|rank| *rank < self.size).ok_or(Flaw::Id)?;
                 if self.me != 0 && peer != 0 {
-                    return Err(Garbled);
+                    return Err(Flaw::Kind);
                 }
                 self.hear_end(peer, rank, end);
             }
@@ -347,19 +350,19 @@ impl State {
     }
 
     /// Who has said goodbye starts nothing.
-    fn expect_life(&self, peer: usize) -> Result<(), Garbled> {
-        if self.ended[peer].is_none() { Ok(()) } else { Err(Garbled) }
+    fn expect_life(&self, peer: usize) -> Result<(), Flaw> {
+        if self.ended[peer].is_none() { Ok(()) } else { Err(Flaw::Goodbye) }
     }
 
-    /// Matches a receive with a message of `len` bytes: whether they fit. If not, it is over.
-    fn fit(&mut self, slot: &Arc<Slot>, len: usize) -> bool {
+    /// Matches a receive with a message of `len` bytes from `source`: whether they fit. If not, it is over.
+    fn fit(&mut self, slot: &Arc<Slot>, source: usize, len: usize) -> bool {
         let capacity = {
             let mut inner = slot.lock();
             inner.stage = Stage::Matched;
             inner.len
         };
         if len > capacity {
-            self.finish(slot, Err(Fault::Truncated { sent: len, capacity }));
+            self.finish(slot, Err(Fault::Truncated { source, sent: len, capacity }));
         }
         len <= capacity
     }
@@ -367,7 +370,7 @@ impl State {
     /// The receive for an offer is there.
     pub(super) fn accept(&mut self, id: u64, envelope: Envelope, slot: &Arc<Slot>) {
         let Envelope { source, len, .. } = envelope;
-        let wanted = if self.fit(slot, len) { len } else { 0 };
+        let wanted = if self.fit(slot, source, len) { len } else { 0 };
         if wanted > 0 {
             let arrival = Arrival { slot: slot.clone(), envelope, begun: 0, arrived: 0 };
             self.links[source].arriving.insert(id, arrival);
@@ -377,11 +380,11 @@ impl State {
         self.push(source, &Frame::control(Kind::Accept, wanted as u64, id));
     }
 
-    fn accepted(&mut self, peer: usize, id: u64, wanted: usize) -> Result<(), Garbled> {
+    fn accepted(&mut self, peer: usize, id: u64, wanted: usize) -> Result<(), Flaw> {
         let link = &mut self.links[peer];
         let Some(offer) = link.offers.remove(&id) else {
             // Its goodbye has ended the offer.
-            return if self.ended[peer].is_some() { Ok(()) } else { Err(Garbled) };
+            return if self.ended[peer].is_some() { Ok(()) } else { Err(Flaw::Id) };
         };
         if wanted == 0 {
             if let Some(slot) = offer.bytes.slot() {
@@ -396,7 +399,7 @@ impl State {
             self.mark(peer);
         } else {
             link.offers.insert(id, offer);
-            return Err(Garbled);
+            return Err(Flaw::Length);
         }
         Ok(())
     }
@@ -422,11 +425,12 @@ impl State {
             Sink::Kept(bytes) => match self.mail.claim(channel, peer, tag) {
                 // Posted while the bytes were coming.
                 Some(slot) => {
-                    if self.fit(&slot, len) {
+                    if self.fit(&slot, peer, len) {
                         slot.fill(&bytes);
                         self.finish(&slot, Ok(envelope));
                     }
                 }
+                None if self.forgotten.contains(channel.context) => {}
                 None => {
                     self.mail.store(channel, peer, tag, |_| Body::Whole(bytes));
                     self.news += 1;

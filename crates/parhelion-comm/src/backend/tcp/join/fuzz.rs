@@ -40,3 +40,27 @@ pub fn roster(bytes: &[u8]) {
         assert_eq!(message.encode(), bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_seeds_of_the_fuzzers_are_borne() {
+        for (target, bear) in [("handshake", handshake as fn(&[u8])), ("roster", roster)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+            let seeds: Vec<Vec<u8>> = std::fs::read_dir(&folder)
+                .expect("the seeds are part of the repository")
+                .map(|seed| std::fs::read(seed.expect("listed").path()).expect("a file"))
+                .collect();
+            assert!(seeds.len() > 5, "{target}");
+            for seed in seeds {
+                bear(&seed);
+                // And cut anywhere.
+                (0..seed.len()).for_each(|end| bear(&seed[..end]));
+            }
+        }
+    }
+}

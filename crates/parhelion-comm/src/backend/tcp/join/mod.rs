@@ -8,7 +8,7 @@
 //! - [`stream`]: a connection. [`doors`]: where other ranks knock afterwards.
 
 mod doors;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(super) mod fuzz;
 mod guest;
 mod handshake;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::super::frame::{Frame, HEADER, Kind, MAX_EAGER};
+use super::super::frame::{Flaw, Frame, HEADER, Kind, MAX_EAGER};
 use super::*;
 
 /// Ends as a killed process does: its sockets close.
@@ -260,33 +260,33 @@ fn a_peer_that_breaks_the_protocol_is_lost() {
         .collect();
     let twice = |a: Frame, b: Frame| [a.encode(), b.encode()].concat();
     let cases = [
-        wrong_zero.to_vec(),
-        no_kind.to_vec(),
-        vec![0; HEADER],
-        vec![255; HEADER],
-        frame(Kind::Eager, 1, MAX_EAGER + 1, 0).encode().to_vec(),
-        frame(Kind::Eager, 1, u64::MAX, 0).encode().to_vec(),
-        frame(Kind::Offer, 1, u64::MAX, 0).encode().to_vec(),
-        frame(Kind::Accept, 0, 8, 1).encode().to_vec(),
-        frame(Kind::Data, 0, 8, 1).encode().to_vec(),
-        frame(Kind::Returned, 0, 0, 1).encode().to_vec(),
-        frame(Kind::Credit, 0, 1, 0).encode().to_vec(),
-        frame(Kind::Credit, 0, isize::MAX as u64, 0).encode().to_vec(),
-        frame(Kind::Goodbye, 77, 0, 0).encode().to_vec(),
-        frame(Kind::Goodbye, 3, 0, 0).encode().to_vec(),
-        frame(Kind::Ended, 1, 0, u64::MAX).encode().to_vec(),
-        frame(Kind::Ended, 0, 0, 1).encode().to_vec(),
-        flood,
-        twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 10, 5)),
-        twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 0, 5)),
+        (wrong_zero.to_vec(), Flaw::Zeros),
+        (no_kind.to_vec(), Flaw::Kind),
+        (vec![0; HEADER], Flaw::Kind),
+        (vec![255; HEADER], Flaw::Kind),
+        (frame(Kind::Eager, 1, MAX_EAGER + 1, 0).encode().to_vec(), Flaw::Length),
+        (frame(Kind::Eager, 1, u64::MAX, 0).encode().to_vec(), Flaw::Length),
+        (frame(Kind::Offer, 1, u64::MAX, 0).encode().to_vec(), Flaw::Length),
+        (frame(Kind::Accept, 0, 8, 1).encode().to_vec(), Flaw::Id),
+        (frame(Kind::Data, 0, 8, 1).encode().to_vec(), Flaw::Id),
+        (frame(Kind::Returned, 0, 0, 1).encode().to_vec(), Flaw::Id),
+        (frame(Kind::Credit, 0, 1, 0).encode().to_vec(), Flaw::Credit),
+        (frame(Kind::Credit, 0, isize::MAX as u64, 0).encode().to_vec(), Flaw::Credit),
+        (frame(Kind::Goodbye, 77, 0, 0).encode().to_vec(), Flaw::Tag),
+        (frame(Kind::Goodbye, 3, 0, 0).encode().to_vec(), Flaw::Tag),
+        (frame(Kind::Ended, 1, 0, u64::MAX).encode().to_vec(), Flaw::Id),
+        (frame(Kind::Ended, 0, 0, 1).encode().to_vec(), Flaw::Tag),
+        (flood, Flaw::Credit),
+        (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 10, 5)), Flaw::Length),
+        (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 0, 5)), Flaw::Length),
     ];
-    for (i, bytes) in cases.into_iter().enumerate() {
+    for (i, (bytes, flaw)) in cases.into_iter().enumerate() {
         let (engine, stream) = played(&config());
         let receive = irecv(&engine, 8, Some(1), Some(99));
         let offered = irecv(&engine, 9, Some(1), Some(2));
         // It may hang up on us before it has read all.
         let _ = (&stream).write_all(&bytes);
-        assert_eq!(receive.wait(&engine), Err(lost(1, "sent what is no message")), "case {i}");
+        assert_eq!(receive.wait(&engine), Err(lost(1, flaw.how())), "case {i}");
         assert!(offered.wait(&engine).is_err());
         engine.leave(true);
     }
@@ -300,7 +300,7 @@ fn an_accept_of_another_length_is_no_accept() {
         let send = isend(&engine, vec![1; 100_000], 1, 1, SendMode::Standard);
         let id = read_frame(&stream).id;
         (&stream).write_all(&frame(Kind::Accept, 0, wrong, id).encode()).unwrap();
-        assert_eq!(finish(&engine, &send), Err(lost(1, "sent what is no message")));
+        assert_eq!(finish(&engine, &send), Err(lost(1, Flaw::Length.how())));
         engine.leave(true);
     }
 }

@@ -3,6 +3,7 @@
 use super::super::frame::HEADER;
 use super::super::link::CREDIT;
 use super::*;
+use crate::route::Route;
 
 const BOTH: [Over; 2] = [Over::Tcp, Over::Unix];
 
@@ -153,9 +154,9 @@ fn a_sender_of_many_messages_holds_few_bytes_at_a_receiver_that_does_not_receive
 
 #[test]
 fn a_message_longer_than_its_buffer_is_truncated_and_the_next_one_whole() {
-    let truncated = |sent, capacity| Err(Fault::Truncated { sent, capacity });
     ranks(2, Over::Tcp, |engine| {
         let me = engine.rank();
+        let truncated = |source, sent, capacity| Err(Fault::Truncated { source, sent, capacity });
         for len in [10, 100_000] {
             for mode in [SendMode::Standard, SendMode::Synchronous] {
                 for is_early in [true, false] {
@@ -169,7 +170,7 @@ fn a_message_longer_than_its_buffer_is_truncated_and_the_next_one_whole() {
                         engine.wait_until(Some(LIMIT), || engine.probe(None, CHANNEL, Some(1)).is_some());
                     }
                     let late = early.unwrap_or_else(|| irecv(engine, 9, None, Some(1)));
-                    assert_eq!(late.wait(engine), truncated(len, 9));
+                    assert_eq!(late.wait(engine), truncated(1 - me, len, 9));
                     assert_eq!(recv(engine, len, None, Some(1)).unwrap().1, pattern(len, 2));
                     finish(engine, &first).unwrap();
                     finish(engine, &second).unwrap();
@@ -177,7 +178,7 @@ fn a_message_longer_than_its_buffer_is_truncated_and_the_next_one_whole() {
             }
         }
         let to_self = isend(engine, vec![1; 10], me, 4, SendMode::Synchronous);
-        assert_eq!(recv(engine, 9, Some(me), Some(4)), truncated(10, 9));
+        assert_eq!(recv(engine, 9, Some(me), Some(4)), truncated(me, 10, 9));
         finish(engine, &to_self).unwrap();
     });
 }
@@ -355,6 +356,22 @@ fn ranks_that_dial_each_other_at_once_lose_nothing_and_keep_their_order() {
                 }
             });
         }
+    }
+}
+
+#[test]
+fn the_route_to_each_rank_is_known() {
+    for (over, route) in [(Over::Tcp, Route::Tcp), (Over::Unix, Route::UnixSocket)] {
+        ranks(3, over, |engine| {
+            for rank in 0..3 {
+                let expected = if rank == engine.rank() { Route::Itself } else { route };
+                // Before there is a connection, and after.
+                assert_eq!(engine.route(rank), expected);
+                send(engine, &[1], rank, 1).unwrap();
+                recv(engine, 1, Some(rank), Some(1)).unwrap();
+                assert_eq!(engine.route(rank), expected);
+            }
+        });
     }
 }
 

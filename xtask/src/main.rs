@@ -13,6 +13,7 @@ mod carrier;
 mod compare;
 mod excerpt;
 mod exchange;
+mod faults;
 mod halo;
 mod launch;
 mod mpi;

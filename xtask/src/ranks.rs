@@ -11,7 +11,7 @@ use crate::carrier::Carrier;
 use crate::launch::{Ran, Stderr, bounded, clean_command};
 use crate::mpi::{Library, cores};
 use crate::report::{Report, Verdict};
-use crate::{Result, excerpt, shared, steps, test};
+use crate::{Result, excerpt, faults, shared, steps, test};
 
 const QUICK_RANKS: [usize; 2] = [1, 3];
 const QUICK_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
@@ -143,6 +143,10 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
         for carrier in Carrier::all().filter(|carrier| suite.backends.contains(&carrier.backend())) {
             suite.run(launcher, path, carrier, selection, report)?;
         }
+    }
+    match programs.get("faults") {
+        Some(path) => faults::run(path, selection.options.quick, report)?,
+        None => report.add("faults", &Verdict::failed("there is no such example")),
     }
     for example in EXAMPLES {
         match programs.get(example) {

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn the_seeds_of_the_fuzzers_are_borne() {
         for (target, bear) in [("handshake", handshake as fn(&[u8])), ("roster", roster)] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
             let seeds: Vec<Vec<u8>> = std::fs::read_dir(&folder)
                 .expect("the seeds are part of the repository")
                 .map(|seed| std::fs::read(seed.expect("listed").path()).expect("a file"))

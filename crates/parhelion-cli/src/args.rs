@@ -331,6 +331,9 @@ pub(crate) struct InfoArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print which algorithms carry out collectives that no library does
+    #[arg(long)]
+    pub(crate) collectives: bool,
     /// Initialise the MPI library and print what is known only then; `info` asks this of a child process
     #[arg(long, hide = true)]
     pub(crate) initialize: bool,

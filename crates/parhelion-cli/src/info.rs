@@ -4,8 +4,9 @@
 //! initialisation can end the process; so without a launcher a child process does it, with a deadline. Under a launcher
 //! every process initialises, as the library expects, and rank 0 prints.
 //!
-//! [`routes`]: with ranks, what carries their messages.
+//! [`routes`]: with ranks, what carries their messages. [`collectives`]: which algorithms there are for collectives.
 
+mod collectives;
 mod routes;
 
 use std::fmt::Write as _;
@@ -83,6 +84,10 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let launcher = launcher();
+    if args.collectives {
+        say(&collectives::text(args.json))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.is_of_routes() {
         return routes::run(&args.ranks, &launcher, args.json);
     }

@@ -20,6 +20,19 @@ fn info_says_that_threads_are_always_there() {
     assert_ne!(value["mpi"].is_null(), value["mpi_missing"].is_null());
 }
 
+#[test]
+fn info_has_the_table_of_collectives() {
+    let text = parhelion(&["info", "--collectives"]);
+    assert_eq!(text.code, Some(0), "{}", text.stderr);
+    let ended = parhelion(&["info", "--collectives", "--json"]);
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&ended.stdout).unwrap();
+    for name in ["barrier", "broadcast", "all_gather", "all_reduce", "reduce_scatter", "scan"] {
+        let last = lines.iter().rfind(|line| line["collective"] == name).expect("a line");
+        assert!(last["ranks"].is_null() && last["bytes"].is_null(), "{name} ends with a line for all");
+        assert!(text.stdout.contains(last["algorithm"].as_str().expect("a name")), "{}", text.stdout);
+    }
+}
+
 /// The lines of `bench OPERATION --json`, quickly and with results checked.
 fn bench(operation: &str, ranks: &str) -> Vec<serde_json::Value> {
     // Short samples: these tests look at the form and the results, not at the times.

@@ -12,6 +12,7 @@
 mod blocking;
 mod nonblocking;
 
+pub use crate::backend::messages::choice::{Algorithm, CHOICES, Choice};
 use crate::backend::{Collective, CollectiveKind, Counts};
 use crate::communicator::Communicator;
 use crate::element::{Element, ElementType};

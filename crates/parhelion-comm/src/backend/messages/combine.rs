@@ -8,9 +8,11 @@
 //! the rank.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::choice::{Algorithm, choose};
 use super::exchange;
 use super::place::{Place, Scratch};
 use super::{Call, Fault, Lane, Outcome, all};
@@ -20,7 +22,7 @@ use crate::op::Kernel;
 
 /// A vector on its way, or the rank whose operator panicked.
 #[derive(Clone)]
-enum Part {
+pub(super) enum Part {
     Data(Arc<Scratch>),
     Poison(usize),
 }
@@ -28,11 +30,11 @@ enum Part {
 /// The bytes by which a poisoned part is longer than data: a rank.
 const MARK: usize = 8;
 
-struct Combine<'a, L> {
-    lane: &'a L,
-    kernel: Kernel<'static>,
+pub(super) struct Combine<'a, L> {
+    pub(super) lane: &'a L,
+    pub(super) kernel: Kernel<'static>,
     /// Elements in the vector.
-    count: usize,
+    pub(super) count: usize,
     /// Bytes in it.
     bytes: usize,
     // A mutex, so that a shared reference may be held where the job waits.
@@ -81,7 +83,7 @@ pub(crate) async fn flat<L: Lane>(lane: &L, call: &Call) -> Outcome {
         _ => true,
     };
     let (start, len) = block(rank);
-    let mut combine = Combine { lane, kernel, count: len, bytes: len * width, panic: Mutex::default() };
+    let mut combine = Combine::new(lane, kernel, len);
     let own = input.part(start * width, len * width);
     let mut inputs: Vec<Option<Arc<Scratch>>> =
         (0..size).map(|source| needs(rank, source).then(|| combine.empty())).collect();
@@ -117,7 +119,7 @@ pub(crate) async fn flat<L: Lane>(lane: &L, call: &Call) -> Outcome {
     combine.conclude(poisoned)
 }
 
-/// Carries out the reduction `call` in ⌈log₂ P⌉ steps, or a step per rank for a scan. Its parts are valid until the job is
+/// Carries out the reduction `call` by the algorithm of its size ([`choose`]). Its parts are valid until the job is
 /// done or dropped, and are touched only at its beginning and its end.
 pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
     let kernel = call.kernel.expect("a reduction has an operator");
@@ -125,7 +127,7 @@ pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
     let input = if call.send.is_null() { call.recv.cast_const() } else { call.send };
     let count = input_count(lane, call);
     let bytes = count * kernel.element.size;
-    let mut combine = Combine { lane, kernel, count, bytes, panic: Mutex::default() };
+    let mut combine = Combine::new(lane, kernel, count);
     // SAFETY: the caller's input is valid for the call's counts; read before anything is awaited on it.
     let mine = unsafe { combine.copy(input) };
     let result_count = match call.recv_counts {
@@ -153,11 +155,18 @@ pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
             }
         }
         Kind::AllReduce => {
-            let mut whole = combine.fold_all(mine).await?;
-            if let Some(Part::Data(data)) = &whole {
+            let whole = match choose(Kind::AllReduce, size, bytes) {
+                Algorithm::RecursiveDoubling => combine.recursive_doubling(mine).await?,
+                Algorithm::Rabenseifner => combine.rabenseifner(mine).await?,
+                _ => {
+                    let mut whole = combine.fold_all(mine).await?;
+                    combine.spread(&mut whole).await?
+                }
+            };
+            if let Part::Data(data) = &whole {
                 combine.finish(data, size);
             }
-            combine.spread(&mut whole).await?.deliver(&result, 0)
+            whole.deliver(&result, 0)
         }
         Kind::Scan => {
             let before = if rank > 0 { Some(combine.recv(rank - 1).await?) } else { None };
@@ -222,7 +231,7 @@ pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
 
 impl Part {
     /// Copies the bytes from `start` on to `to`; or says who poisoned it.
-    fn deliver(&self, to: &Place, start: usize) -> Option<usize> {
+    pub(super) fn deliver(&self, to: &Place, start: usize) -> Option<usize> {
         match self {
             Part::Data(data) => {
                 to.copy_from(&Place::owned(data, start + to.len).part(start, to.len));
@@ -233,10 +242,14 @@ impl Part {
     }
 }
 
-impl<L: Lane> Combine<'_, L> {
+impl<'a, L: Lane> Combine<'a, L> {
+    pub(super) fn new(lane: &'a L, kernel: Kernel<'static>, count: usize) -> Self {
+        Combine { lane, kernel, count, bytes: count * kernel.element.size, panic: Mutex::default() }
+    }
+
     /// # Safety
     /// `from` is readable for the vector's bytes.
-    unsafe fn copy(&self, from: *const u8) -> Part {
+    pub(super) unsafe fn copy(&self, from: *const u8) -> Part {
         let data = self.empty();
         // SAFETY: the caller's promise; the scratch is as long, and new.
         unsafe { std::ptr::copy_nonoverlapping(from, data.ptr(), self.bytes) };
@@ -257,20 +270,60 @@ impl<L: Lane> Combine<'_, L> {
     }
 
     /// `low ∘ high`, in the memory of `low`.
-    fn fold(&mut self, low: Part, high: Part) -> Part {
+    pub(super) fn fold(&mut self, low: Part, high: Part) -> Part {
         let (acc, x) = match (low, high) {
             (Part::Data(acc), Part::Data(x)) => (acc, x),
             (Part::Poison(rank), _) | (_, Part::Poison(rank)) => return Part::Poison(rank),
         };
         // SAFETY: two vectors of this reduction, aligned, apart, and used by this rank alone.
-        let folded = catch_unwind(AssertUnwindSafe(|| unsafe { self.kernel.fold(acc.ptr(), x.ptr(), self.count) }));
+        let folded = unsafe { self.fold_into(acc.ptr(), x.ptr(), self.count) };
+        folded.map_or_else(Part::Poison, |()| Part::Data(acc))
+    }
+
+    /// Combines a range of `acc`'s elements with as many, all of `other`: in the memory of `acc`, whose stand first if
+    /// `acc_is_low`.
+    pub(super) fn fold_range(&mut self, acc: Part, other: Part, range: Range<usize>, acc_is_low: bool) -> Part {
+        let (acc, x) = match (acc, other) {
+            (Part::Data(acc), Part::Data(x)) => (acc, x),
+            (Part::Poison(rank), _) | (_, Part::Poison(rank)) => return Part::Poison(rank),
+        };
+        let (start, count) = (range.start * self.kernel.element.size, range.len());
+        // SAFETY: the range is inside the vector; apart from that as in `fold`.
+        let folded = unsafe {
+            let at = acc.ptr().add(start);
+            let (low, high) = if acc_is_low { (at, x.ptr()) } else { (x.ptr(), at) };
+            self.fold_into(low, high, count)
+        };
         match folded {
-            Ok(()) => Part::Data(acc),
-            Err(payload) => {
-                self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
-                Part::Poison(self.lane.rank())
-            }
+            Err(rank) => Part::Poison(rank),
+            Ok(()) if acc_is_low => Part::Data(acc),
+            Ok(()) => self.put(Part::Data(acc), Part::Data(x), range),
         }
+    }
+
+    /// `acc` with the elements of `range` from `other`, whose only ones they are.
+    pub(super) fn put(&self, acc: Part, other: Part, range: Range<usize>) -> Part {
+        let (acc, x) = match (acc, other) {
+            (Part::Data(acc), Part::Data(x)) => (acc, x),
+            (Part::Poison(rank), _) | (_, Part::Poison(rank)) => return Part::Poison(rank),
+        };
+        let width = self.kernel.element.size;
+        let (start, len) = (range.start * width, range.len() * width);
+        Place::owned(&acc, start + len).part(start, len).copy_from(&Place::owned(&x, len));
+        Part::Data(acc)
+    }
+
+    /// `low ∘ high` of `count` elements, in the memory of `low`; or this rank, whose operator has panicked.
+    ///
+    /// # Safety
+    /// Both are of so many elements, aligned, apart, and used by this rank alone.
+    unsafe fn fold_into(&mut self, low: *mut u8, high: *mut u8, count: usize) -> Result<(), usize> {
+        // SAFETY: the caller's promise.
+        let folded = catch_unwind(AssertUnwindSafe(|| unsafe { self.kernel.fold(low, high, count) }));
+        folded.map_err(|payload| {
+            self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+            self.lane.rank()
+        })
     }
 
     fn finish(&self, data: &Scratch, ranks: usize) {
@@ -328,11 +381,11 @@ impl<L: Lane> Combine<'_, L> {
         Ok(())
     }
 
-    fn send(&self, part: Part, dest: usize) -> Result<L::Flight> {
+    pub(super) fn send(&self, part: Part, dest: usize) -> Result<L::Flight> {
         self.send_piece(&part, 0, self.bytes, dest)
     }
 
-    fn send_piece(&self, part: &Part, start: usize, len: usize, dest: usize) -> Result<L::Flight> {
+    pub(super) fn send_piece(&self, part: &Part, start: usize, len: usize, dest: usize) -> Result<L::Flight> {
         match part {
             Part::Data(data) => self.lane.send(&Place::owned(data, start + len).part(start, len), dest),
             Part::Poison(rank) => {
@@ -344,11 +397,11 @@ impl<L: Lane> Combine<'_, L> {
         }
     }
 
-    async fn recv(&self, source: usize) -> Result<Part> {
+    pub(super) async fn recv(&self, source: usize) -> Result<Part> {
         self.recv_piece(self.bytes, source).await
     }
 
-    async fn recv_piece(&self, len: usize, source: usize) -> Result<Part> {
+    pub(super) async fn recv_piece(&self, len: usize, source: usize) -> Result<Part> {
         let data = Scratch::new(len + MARK, self.kernel.element.align);
         let got = self.lane.recv(&Place::owned(&data, len + MARK), source)?.await?;
         if got == len {
@@ -362,7 +415,7 @@ impl<L: Lane> Combine<'_, L> {
         Err(self.lane.unexpected(source, len, got))
     }
 
-    fn conclude(self, poisoned: Option<usize>) -> Outcome {
+    pub(super) fn conclude(self, poisoned: Option<usize>) -> Outcome {
         match (self.panic.into_inner().unwrap_or_else(PoisonError::into_inner), poisoned) {
             (Some(payload), _) => Err(Fault::Panic(payload)),
             (None, Some(rank)) => {

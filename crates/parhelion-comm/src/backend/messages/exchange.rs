@@ -80,6 +80,57 @@ pub(crate) async fn swap<L: Lane>(lane: &L, outgoing: &[Option<Place>], incoming
     result.and(all(flights).await)
 }
 
+/// Gives every rank the block of each, which is `mine` here: blocks go around, in P - 1 steps.
+pub(crate) async fn ring<L: Lane>(lane: &L, mine: &Place, blocks: &[Option<Place>]) -> Result<()> {
+    let (rank, size) = (lane.rank(), lane.size());
+    let blocks: Vec<&Place> = blocks.iter().flatten().collect();
+    blocks[rank].copy_from(mine);
+    let (left, right) = ((rank + size - 1) % size, (rank + 1) % size);
+    for step in 1..size {
+        // What came in the step before goes on.
+        let (out, into) = (blocks[(rank + size + 1 - step) % size], blocks[(rank + size - step) % size]);
+        step_of_two(lane, out, right, into, left).await?;
+    }
+    Ok(())
+}
+
+/// The same in ⌈log₂ P⌉ rounds, each to a rank further away with all that is known (Bruck et al. 1997).
+pub(crate) async fn bruck<L: Lane>(lane: &L, mine: &Place, blocks: &[Option<Place>]) -> Result<()> {
+    let (rank, size) = (lane.rank(), lane.size());
+    // From this rank's on, which are known one after the other.
+    let blocks: Vec<&Place> = blocks.iter().flatten().cycle().skip(rank).take(size).collect();
+    let mut starts = vec![0];
+    for block in &blocks {
+        starts.push(starts[starts.len() - 1] + block.len);
+    }
+    let all = Place::owned(&Scratch::new(starts[size], 8), starts[size]);
+    let block = |from: usize, to: usize| all.part(starts[from], starts[to] - starts[from]);
+    block(0, 1).copy_from(mine);
+    let mut known = 1;
+    while known < size {
+        let count = known.min(size - known);
+        let (out, into) = (block(0, count), block(known, known + count));
+        step_of_two(lane, &out, (rank + size - known) % size, &into, (rank + known) % size).await?;
+        known += count;
+    }
+    for (i, place) in blocks.into_iter().enumerate() {
+        place.copy_from(&block(i, i + 1));
+    }
+    Ok(())
+}
+
+/// Sends one place and receives another, whole.
+async fn step_of_two<L: Lane>(lane: &L, out: &Place, dest: usize, into: &Place, source: usize) -> Result<()> {
+    let from = lane.recv(into, source)?;
+    let to = lane.send(out, dest)?;
+    let got = from.await;
+    all(vec![to]).await?;
+    match got? {
+        got if got == into.len => Ok(()),
+        got => Err(lane.unexpected(source, into.len, got)),
+    }
+}
+
 /// Gives every rank the words of all, which have one length, in rank order: ⌈log₂ P⌉ rounds (Bruck et al. 1997).
 pub(crate) async fn all_gather_words<L: Lane>(lane: &L, mine: &[u64]) -> Result<Vec<u64>> {
     let (rank, size, width) = (lane.rank(), lane.size(), mine.len());

@@ -3,13 +3,15 @@
 //! An algorithm is an `async` function on a [`Lane`], whose only awaits are messages under way, so that whoever carries it out may
 //! ask it again and again, among other things, and need not wait for it. A backend supplies the lanes and asks; where it can
 //! do better than an algorithm here, it does. [`by_messages`] is the whole of a collective, [`check`] the comparison of its
-//! arguments before. [`attach`] is how ranks of one node find each other's memory.
+//! arguments before. Which algorithm that is, [`choice`] says. [`attach`] is how ranks of one node find each other's memory.
 //!
 //! Of [`combine`], rank order: elements are combined as the ranks are numbered, and all ranks get the same bits.
 
+mod all_reduce;
 pub(crate) mod attach;
 pub(crate) mod call;
 mod check;
+pub(crate) mod choice;
 pub(crate) mod combine;
 pub(crate) mod exchange;
 mod movement;
@@ -97,7 +99,7 @@ pub(crate) async fn all<F: Future<Output = Result<usize>>>(flights: Vec<F>) -> R
 /// Everything in `call` lives until this is done or dropped.
 pub(crate) async unsafe fn by_messages<L: Lane>(lane: &L, call: &Call, at_once: bool) -> Outcome {
     if call.kernel.is_none() {
-        return Ok(movement(lane, call).await?);
+        return Ok(movement(lane, call, at_once).await?);
     }
     match at_once && is_flat(lane, call) {
         true => flat(lane, call).await,

@@ -2,13 +2,14 @@
 
 use super::Lane;
 use super::call::Call;
+use super::choice::{Algorithm, choose};
 use super::exchange;
 use super::place::Place;
 use crate::backend::{CollectiveKind as Kind, Counts};
 use crate::error::Result;
 
-/// A collective that moves data, by messages.
-pub(crate) async fn movement<L: Lane>(lane: &L, call: &Call) -> Result<()> {
+/// A collective that moves data, by messages. With `at_once`, all of them start at once if that is possible.
+pub(crate) async fn movement<L: Lane>(lane: &L, call: &Call, at_once: bool) -> Result<()> {
     use Kind::{AllGather, AllToAll, Barrier, Broadcast, Gather, Scatter};
     let (rank, size) = (lane.rank(), lane.size());
     let (send_len, recv_len) = call.lengths(size);
@@ -50,7 +51,15 @@ pub(crate) async fn movement<L: Lane>(lane: &L, call: &Call) -> Result<()> {
             let outgoing = if is_root { blocks(&send, call.send_counts) } else { nothing() };
             exchange::swap(lane, &outgoing, &only(call.root, &recv)).await
         }
-        AllGather => exchange::swap(lane, &whole(&send), &blocks(&recv, call.recv_counts)).await,
+        AllGather => {
+            let blocks = blocks(&recv, call.recv_counts);
+            let longest = blocks.iter().flatten().map(|block| block.len).max().unwrap_or(0);
+            match choose(AllGather, size, longest) {
+                Algorithm::Bruck if !at_once => exchange::bruck(lane, &send, &blocks).await,
+                Algorithm::Ring if !at_once => exchange::ring(lane, &send, &blocks).await,
+                _ => exchange::swap(lane, &whole(&send), &blocks).await,
+            }
+        }
         AllToAll => {
             let (outgoing, incoming) = (blocks(&send, call.send_counts), blocks(&recv, call.recv_counts));
             exchange::swap(lane, &outgoing, &incoming).await

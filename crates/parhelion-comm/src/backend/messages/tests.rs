@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::choice::Algorithm;
+use super::combine::Combine;
 use super::place::Place;
-use super::{Call, Fault, Lane, Outcome, by_messages, check};
+use super::{Call, Fault, Lane, Outcome, by_messages, check, exchange};
 use crate::backend::{CollectiveKind as Kind, Counts, Pending, SendMode, Transport};
 use crate::element::ElementType;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,9 +89,9 @@ fn block_on<T>(operation: impl Future<Output = T>) -> T {
     }
 }
 
-/// Carries out what `calls` gives, with its number as tag, on 1 to 7 ranks, in both ways.
+/// Carries out what `calls` gives, with its number as tag, on 1 to 9 ranks, in both ways.
 fn on_all(test: impl Fn(&Communicator, &mut dyn FnMut(Call) -> Outcome) -> Result<()> + Send + Sync) {
-    for ranks in [1, 2, 3, 4, 7] {
+    for ranks in 1..=9 {
         let config = Config::default().ranks(ranks).backend(BackendKind::Local);
         launch(&config, |world| {
             let transport = world.dup()?.shared_transport();
@@ -245,6 +247,103 @@ fn elements_are_combined_in_the_order_of_ranks() {
         assert_eq!(block[..4], (4 * rank..4 * rank + 4).map(|i| of(0..size, i).unwrap()).collect::<Vec<_>>());
         Ok(())
     });
+}
+
+/// What `algorithm` gives for vectors of so many elements, on 1 to 9 ranks.
+fn all_reduces(counts: &[usize], algorithm: Algorithm, fatal: Option<usize>) {
+    let ends = |a: i64, b: i64| a / 1_000_000 * 1_000_000 + b % 1_000_000;
+    let term = |rank: usize, i: usize| (1_000_000 * (rank + 1) + 1000 * rank + i) as i64;
+    for ranks in 1..=9 {
+        let config = Config::default().ranks(ranks).backend(BackendKind::Local);
+        launch(&config, |world| {
+            let (rank, size) = (world.rank(), world.size());
+            let transport = world.dup()?.shared_transport();
+            let operator = |a: i64, b: i64| if fatal == Some(rank) { panic!("on purpose") } else { ends(a, b) };
+            // SAFETY: the closure outlives every call here.
+            let kernel = unsafe { <_ as Sealed<i64>>::kernel(&operator)?.forget_lifetime() };
+            for (tag, &count) in counts.iter().enumerate() {
+                let lane = Plain { transport: transport.clone(), tag: tag as u32 };
+                let mine: Vec<i64> = (0..count).map(|i| term(rank, i)).collect();
+                let mut combine = Combine::new(&lane, kernel, count);
+                // SAFETY: the vector has so many elements.
+                let part = unsafe { combine.copy(mine.as_ptr().cast()) };
+                let whole = block_on(async {
+                    match algorithm {
+                        Algorithm::RecursiveDoubling => combine.recursive_doubling(part).await,
+                        _ => combine.rabenseifner(part).await,
+                    }
+                })?;
+                let mut got = vec![0i64; count];
+                // SAFETY: as above, and used once.
+                let poisoned = whole.deliver(&unsafe { Place::borrowed(got.as_mut_ptr().cast(), count * 8) }, 0);
+                match combine.conclude(poisoned) {
+                    // With a fatal operator, too, where nobody needs what that rank has combined.
+                    Ok(()) => {
+                        let right = |i: usize| (0..size).map(|r| term(r, i)).reduce(ends).expect("a rank");
+                        assert_eq!(got, (0..count).map(right).collect::<Vec<_>>(), "{count} elements, {size} ranks");
+                    }
+                    Err(Fault::Panic(_)) => assert_eq!(fatal, Some(rank)),
+                    Err(Fault::Error(error)) => assert!(fatal.is_some() && error.peer() == fatal, "{error}"),
+                }
+                world.barrier()?;
+            }
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
+}
+
+const COUNTS: [usize; 7] = [0, 1, 2, 5, 16, 100, 4097];
+
+#[test]
+fn recursive_doubling_gives_all_the_combination_in_rank_order() {
+    all_reduces(&COUNTS, Algorithm::RecursiveDoubling, None);
+}
+
+#[test]
+fn rabenseifners_algorithm_gives_all_the_combination_in_rank_order() {
+    all_reduces(&COUNTS, Algorithm::Rabenseifner, None);
+}
+
+#[test]
+fn an_operator_that_panics_at_a_pair_keeps_nobody_waiting() {
+    for rank in [0, 1, 3] {
+        all_reduces(&[1, 100], Algorithm::RecursiveDoubling, Some(rank));
+        all_reduces(&[1, 100], Algorithm::Rabenseifner, Some(rank));
+    }
+}
+
+#[test]
+fn blocks_of_any_length_are_gathered_by_all() {
+    for ranks in 1..=9 {
+        let config = Config::default().ranks(ranks).backend(BackendKind::Local);
+        launch(&config, |world| {
+            let (rank, size) = (world.rank(), world.size());
+            let transport = world.dup()?.shared_transport();
+            let lanes = [0, 1].map(|tag| Plain { transport: transport.clone(), tag });
+            let mine = values(rank, varying(size)[rank]);
+            let expected: Vec<i64> = (0..size).flat_map(|r| values(r, varying(size)[r])).collect();
+            // SAFETY: only read, and it lives until both are done.
+            let send = unsafe { Place::borrowed(mine.as_ptr().cast_mut().cast(), mine.len() * 8) };
+            let mut got = [(); 2].map(|()| vec![0i64; expected.len()]);
+            let blocks = got.each_mut().map(|got| {
+                // SAFETY: it lives until both are done, and is not otherwise used before.
+                let whole = unsafe { Place::borrowed(got.as_mut_ptr().cast(), got.len() * 8) };
+                let mut next = 0;
+                let lens = varying(size).iter().map(|count| count * 8);
+                lens.map(|len| {
+                    next += len;
+                    Some(whole.part(next - len, len))
+                })
+                .collect::<Vec<_>>()
+            });
+            block_on(exchange::ring(&lanes[0], &send, &blocks[0]))?;
+            block_on(exchange::bruck(&lanes[1], &send, &blocks[1]))?;
+            assert_eq!(got, [expected.clone(), expected]);
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@
 //! - [`element`], [`op`], [`status`], [`route`], [`error`]: what is sent, combined, known, what carries it, and what can fail.
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`message_set`]: fixed sets of messages, carried out again and again.
+//! - [`window`]: elements of every rank that all ranks reach in epochs: put, get, accumulate, locks.
 //! - [`conformance`]: the suite that every backend passes.
 //! - `backend`: the contract of a backend, and the backends.
 
@@ -50,6 +51,7 @@ pub mod run;
 pub mod scope;
 pub mod signals;
 pub mod status;
+pub mod window;
 
 pub use backend::mpi::{MpiInfo, mpi_info};
 #[cfg(any(fuzzing, test))]
@@ -72,3 +74,4 @@ pub use run::{launch, run};
 pub use scope::{Scope, ScopedRequest};
 pub use signals::Signals;
 pub use status::{Any, Source, Status, TagSelector};
+pub use window::{Lock, Window};

@@ -38,6 +38,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use crate::backend::prepared::{InPlace, Leg, Order, Prepared, RECVS, SENDS, Stage, Staging};
 use crate::communicator::Communicator;
@@ -264,12 +265,22 @@ impl Communicator {
 
     /// The communicator that this one's sets use. Collective the first time.
     fn private_for_sets(&self) -> Result<Communicator> {
-        let private = &self.transport().private().communicator;
-        let mut made = private.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.private(&self.transport().private().communicator, "messages")
+    }
+
+    /// The communicator that this one's windows use, and the number of the next window. Collective the first time.
+    pub(crate) fn private_for_windows(&self) -> Result<(Communicator, u32)> {
+        let shared = self.transport().private();
+        let communicator = self.private(&shared.windows, "windows")?;
+        Ok((communicator, shared.next_window.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn private(&self, place: &Mutex<Option<Communicator>>, purpose: &str) -> Result<Communicator> {
+        let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
         match &*made {
             Some(communicator) => Ok(communicator.clone()),
             None => {
-                let name = format!("{}.messages", self.name());
+                let name = format!("{}.{purpose}", self.name());
                 let transport = self.transport().dup(&name).map_err(|e| self.locate(e))?;
                 Ok(made.insert(Communicator::new(transport)).clone())
             }

@@ -4,8 +4,8 @@
 //!
 //! A backend is a folder here and an entry in [`registry`]; nothing outside this module knows which backends exist. It
 //! supplies [`Transport`], one object per communicator and rank, and [`Pending`], one object per operation in flight.
-//! With point-to-point alone it has message sets ([`generic`]) and the algorithms of collectives ([`messages`]); what it can do
-//! better it does itself.
+//! With point-to-point alone it has message sets ([`generic`]), windows ([`served`]) and the algorithms of collectives
+//! ([`messages`]); what it can do better it does itself.
 //!
 //! 1. **Bytes.** Point-to-point moves bytes; [`Collective`] says which bytes belong together and how they combine.
 //!    Arguments arrive validated: ranks, roots and tags in range, lengths that fit each other on this rank.
@@ -24,11 +24,13 @@
 #[cfg_attr(not(target_os = "linux"), path = "no_arena.rs")]
 pub(crate) mod arena;
 pub(crate) mod block;
+pub(crate) mod exposed;
 pub(crate) mod generic;
 pub(crate) mod local;
 pub(crate) mod messages;
 pub(crate) mod mpi;
 pub(crate) mod prepared;
+pub(crate) mod served;
 pub(crate) mod signature;
 #[cfg_attr(not(target_os = "linux"), path = "no_tcp.rs")]
 pub(crate) mod tcp;
@@ -36,10 +38,12 @@ pub(crate) mod words;
 
 use std::any::Any as StdAny;
 use std::sync::Arc;
+use std::task::Waker;
 
 use prepared::{Order, Prepared, Private};
 
 use self::block::{Block, Reach};
+use self::exposed::{Exposed, Exposure};
 use self::words::Posts;
 use crate::config::{BackendKind, Config, ThreadLevel};
 use crate::element::ElementType;
@@ -157,6 +161,9 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Prepares a set of messages on this communicator, which nobody else uses. Collective. The ranks have agreed on the
     /// order: every message has one length at both ends.
     fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>>;
+    /// Makes a window on this communicator, which is for windows only. Collective; ranks reach for each other's parts only after
+    /// they have heard that all have it.
+    fn expose(self: Arc<Self>, exposure: Exposure) -> Result<Box<dyn Exposed>>;
 
     /// A communicator with the same ranks. Collective.
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>>;
@@ -238,6 +245,11 @@ pub(crate) trait Pending: Send {
     /// [`Pending::test`] without progress of its own: for whoever asks many, and makes progress once.
     fn glance(&mut self) -> Result<Option<Status>> {
         self.test()
+    }
+    /// Has `waker` woken when it completes, at once if it has, by whoever makes progress then; false where nobody makes progress
+    /// but who waits, and the waker is not used.
+    fn wake(&self, _waker: &Waker) -> bool {
+        false
     }
     /// Asks to cancel: true if it never happens now (it has completed, as cancelled), false if it takes its course.
     fn cancel(&mut self) -> Result<bool>;

@@ -121,11 +121,14 @@ pub(crate) trait Prepared: Send {
     fn abandon(self: Box<Self>, keep: Keep);
 }
 
-/// What the message sets of one communicator share at one rank: messages that meet no others, and their next tag.
+/// What the message sets of one communicator share at one rank: messages that meet no others, and their next tag; and what
+/// its windows share.
 #[derive(Default)]
 pub(crate) struct Private {
     pub(crate) communicator: Mutex<Option<Communicator>>,
     pub(crate) next_tag: AtomicU32,
+    pub(crate) windows: Mutex<Option<Communicator>>,
+    pub(crate) next_window: AtomicU32,
 }
 
 /// Zeroed memory for the messages of one direction. Its user hands out pointers and sees to it that uses do not collide.

@@ -41,6 +41,8 @@ mod sets;
 mod threads;
 mod varying;
 mod watchdog;
+mod windows;
+mod windows_combine;
 
 use crate::communicator::Communicator;
 use crate::config::{BackendKind, ThreadLevel};
@@ -144,6 +146,7 @@ pub fn all() -> Vec<Case> {
         communicators::CASES,
         threads::CASES,
         memory::CASES,
+        windows::CASES,
         large::CASES,
     ]
     .concat()

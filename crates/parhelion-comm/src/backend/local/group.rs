@@ -9,6 +9,7 @@ use super::operation::Operation;
 use super::signals::Handover;
 use super::transport::Local;
 use super::wait::{Wait, Waiting};
+use super::window::Part;
 use super::world::World;
 use crate::backend::prepared::Private;
 use crate::backend::{Collective, CollectiveKind, Counts, Transport};
@@ -29,6 +30,8 @@ pub(super) struct Group {
     pub(super) started: Vec<AtomicU64>,
     /// Signal words on their way between members.
     pub(super) handover: Handover,
+    /// Parts of windows that are being made, by the window's tag and their rank.
+    pub(super) parts: Mutex<HashMap<(u32, usize), Arc<Part>>>,
     nursery: Mutex<Nursery>,
     /// What the message sets of each member share.
     pub(super) private: Vec<Private>,
@@ -68,6 +71,7 @@ impl Group {
             open: Mutex::default(),
             started: ranks.iter().map(|_| AtomicU64::new(0)).collect(),
             handover: Handover::default(),
+            parts: Mutex::default(),
             nursery: Mutex::default(),
             private: ranks.iter().map(|_| Private::default()).collect(),
             ranks,

@@ -6,7 +6,7 @@
 //!   ([`rendezvous`], one copy). [`send`] and [`receive`] wait for that; [`transport`] puts these together.
 //! - Collectives: the ranks of a [`group`] show each other their [`call`]s in a [`meeting`] (blocking) or an [`operation`]
 //!   (not), and work on each other's buffers as [`share`] says.
-//! - [`signals`]: words that ranks show each other.
+//! - [`signals`]: words that ranks show each other. [`window`]: memory in which ranks reach for each other's parts.
 //! - [`wait`]: spinning, parking, lost peers, deadlocks. [`spin`]: a small lock.
 
 mod call;
@@ -24,6 +24,7 @@ mod signals;
 mod spin;
 mod transport;
 mod wait;
+mod window;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -13,8 +13,10 @@ use super::ring::Content;
 use super::send::{Completed, PendingSend, SendWait, withdraw};
 use super::signals;
 use super::wait::{Stop, Wait, Waiting};
+use super::window;
 use super::world::World;
 use crate::backend::block::{Block, Reach};
+use crate::backend::exposed::{Exposed, Exposure};
 use crate::backend::generic::Messages;
 use crate::backend::prepared::{Order, Prepared, Private};
 use crate::backend::words::Posts;
@@ -301,6 +303,10 @@ impl Transport for Local {
 
     fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Messages::new(self, order)))
+    }
+
+    fn expose(self: Arc<Self>, exposure: Exposure) -> Result<Box<dyn Exposed>> {
+        window::make(&self, &exposure)
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

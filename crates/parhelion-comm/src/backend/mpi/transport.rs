@@ -26,8 +26,10 @@ use super::request::{Message, Raw};
 use super::runtime::{Backoff, Runtime};
 use super::runway::{self, Runway};
 use crate::backend::block::{Block, Reach};
+use crate::backend::exposed::{Exposed, Exposure};
 use crate::backend::messages::place::Scratch;
 use crate::backend::prepared::{Order, Prepared, Private};
+use crate::backend::served::Served;
 use crate::backend::words::Posts;
 use crate::backend::{Collective, Incoming, Matched, Outgoing, Pending, SendMode, Transport, send_recv_started};
 use crate::config::{BackendKind, Config, ThreadLevel};
@@ -464,6 +466,10 @@ impl Transport for MpiTransport {
     fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
         let _turn = self.runtime.enter("message_set")?;
         super::set::prepare(&self.comm, order)
+    }
+
+    fn expose(self: Arc<Self>, exposure: Exposure) -> Result<Box<dyn Exposed>> {
+        Ok(Box::new(Served::new(self, exposure)?))
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

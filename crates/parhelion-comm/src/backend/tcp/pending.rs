@@ -1,6 +1,7 @@
 //! [`Message`]: a send or a receive in flight. [`Taken`]: a message taken out of matching.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::comm::{Comm, locate};
 use super::engine::{self, Envelope, Fault, Operation};
@@ -61,6 +62,11 @@ impl Pending for Message {
 
     fn glance(&mut self) -> Result<Option<Status>> {
         self.operation.result().map(|result| self.conclude(result)).transpose()
+    }
+
+    fn wake(&self, waker: &Waker) -> bool {
+        self.operation.set_waker(waker);
+        true
     }
 
     fn cancel(&mut self) -> Result<bool> {

@@ -8,9 +8,11 @@ use super::job::{self, block_on};
 use super::lane::TcpLane;
 use super::pending::{Message, Taken};
 use crate::backend::block::{Block, Reach};
+use crate::backend::exposed::{Exposed, Exposure};
 use crate::backend::generic::Messages;
 use crate::backend::messages::{Fault, exchange};
 use crate::backend::prepared::{Order, Prepared, Private};
+use crate::backend::served::Served;
 use crate::backend::words::Posts;
 use crate::backend::{Collective, Matched, Pending, SendMode, Transport};
 use crate::config::{BackendKind, Config};
@@ -254,6 +256,10 @@ impl Transport for TcpTransport {
 
     fn prepare(self: Arc<Self>, order: Order) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Messages::new(self, order)))
+    }
+
+    fn expose(self: Arc<Self>, exposure: Exposure) -> Result<Box<dyn Exposed>> {
+        Ok(Box::new(Served::new(self, exposure)?))
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {

@@ -23,7 +23,7 @@ const LARGE_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
 const LARGE_LIMIT: Duration = Duration::from_secs(1800);
 
 /// The examples a reader is pointed to; each checks its own result.
-const EXAMPLES: [&str; 4] = ["heat", "patches", "transpose", "wave"];
+const EXAMPLES: [&str; 5] = ["heat", "patches", "tasks", "transpose", "wave"];
 const EXAMPLE_RANKS: usize = 2;
 
 /// The whole-program test: the matrix, the ranks, and the iterations of a plain conjugate gradient (SciPy's: 197).

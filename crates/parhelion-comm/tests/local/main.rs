@@ -8,3 +8,4 @@ mod lost;
 mod ordering;
 mod signals;
 mod soundness;
+mod windows;

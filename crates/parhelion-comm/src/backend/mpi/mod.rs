@@ -21,7 +21,7 @@
 //! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
 //! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
 //! [`guard`], [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
-//! on a [`lane`] (see [`messages`](super::messages)). [`set`]: message sets. [`attach`]: memory of peers on this node, and signals in it.
+//! on a [`lane`] (see [`messages`](super::messages)). [`set`]: message sets. [`window`]: windows. [`attach`]: memory of peers on this node, and signals in it.
 
 mod attach;
 mod collective;
@@ -41,6 +41,7 @@ mod runtime;
 mod runway;
 mod set;
 mod transport;
+mod window;
 
 pub use info::{MpiInfo, mpi_info};
 pub(crate) use info::{availability, launcher};

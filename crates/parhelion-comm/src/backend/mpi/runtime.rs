@@ -4,10 +4,12 @@
 //! after `MPI_Finalize`; the [`Turn`] it gives lasts as long as the call.
 //!
 //! A *chore* is work that no call is waiting for: a job in flight whose next step is ours (see `job`), an abandoned
-//! operation whose buffers MPI may still use, a communicator dropped on a thread that must not call MPI. Calls of the right
+//! operation whose buffers MPI may still use, a window's part that others need, a communicator dropped on a thread that must not
+//! call MPI. Calls of the right
 //! thread take chores up, a few at a time; as long as there are any, a call that waits does not wait inside MPI but
 //! asks, and goes on with chores in between. [`Runtime::drain`] does the rest before MPI ends.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -60,6 +62,11 @@ const CHORES_PER_CALL: usize = 16;
 fn token() -> usize {
     thread_local!(static HERE: u8 = const { 0 });
     HERE.with(|here| std::ptr::from_ref(here) as usize)
+}
+
+thread_local! {
+    /// Whether this thread does chores.
+    static IN_CHORES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Permission to call MPI, until it is dropped.
@@ -138,6 +145,10 @@ impl Runtime {
 
     /// A turn without chores, for `Drop` and for chores themselves; the error says what forbids it.
     pub(super) fn try_turn(&self) -> Result<Turn<'_>, String> {
+        if IN_CHORES.get() {
+            // Within the turn of the call that does the chores.
+            return Ok(Turn { busy: None, direct: false });
+        }
         match self.owner.load(Ordering::Acquire) {
             OVER => Err(format!("{} is finalised: its communicators ended with it", self.library.name())),
             EVERY_THREAD if self.level == ThreadLevel::Multiple => Ok(Turn { busy: None, direct: false }),
@@ -174,6 +185,18 @@ impl Runtime {
     }
 
     fn do_chores(&self, most: usize) {
+        if IN_CHORES.replace(true) {
+            // A chore that calls is not to do others, which would do it again.
+            return;
+        }
+        /// Also when a chore panics.
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                IN_CHORES.set(false);
+            }
+        }
+        let _leave = Leave;
         let count = most.min(self.lock().len());
         for _ in 0..count {
             let next = self.lock().pop_front();

@@ -23,13 +23,14 @@ use super::guard;
 use super::matched::Taken;
 use super::operator::predefined;
 use super::request::{Message, Raw};
-use super::runtime::{Backoff, Runtime};
+use super::runtime::{Backoff, Chore, Runtime};
 use super::runway::{self, Runway};
+use super::window;
 use crate::backend::block::{Block, Reach};
 use crate::backend::exposed::{Exposed, Exposure};
 use crate::backend::messages::place::Scratch;
 use crate::backend::prepared::{Order, Prepared, Private};
-use crate::backend::served::Served;
+use crate::backend::served::{Served, Service};
 use crate::backend::words::Posts;
 use crate::backend::{Collective, Incoming, Matched, Outgoing, Pending, SendMode, Transport, send_recv_started};
 use crate::config::{BackendKind, Config, ThreadLevel};
@@ -469,7 +470,14 @@ impl Transport for MpiTransport {
     }
 
     fn expose(self: Arc<Self>, exposure: Exposure) -> Result<Box<dyn Exposed>> {
-        Ok(Box::new(Served::new(self, exposure)?))
+        if window::is_sound(&self.comm) {
+            return window::make(&self.comm, exposure);
+        }
+        let runtime = self.runtime;
+        let served = Served::new(self, exposure)?;
+        // Ranks that wait for something else in MPI serve, too.
+        runtime.leave(Box::new(Serving(served.service())));
+        Ok(Box::new(served))
     }
 
     fn dup(&self, name: &str) -> Result<Box<dyn Transport>> {
@@ -556,5 +564,14 @@ impl MpiTransport {
         let mut hasher = std::hash::SipHasher::new();
         name.hash(&mut hasher);
         (hasher.finish() & 0x7fff) as c_int
+    }
+}
+
+/// Serves a part of a window until that is gone.
+struct Serving(Service);
+
+impl Chore for Serving {
+    fn attempt(&mut self) -> bool {
+        !self.0.serve()
     }
 }

@@ -15,8 +15,8 @@
 //! # Who serves
 //!
 //! Where the backend wakes us when a message arrives ([`Pending::wake`]), whoever makes its progress serves: a thread that waits for
-//! something, or the backend's own. Elsewhere a rank serves while it waits in calls of the window; so ranks that wait for
-//! anything else keep those waiting that need their parts.
+//! something, or the backend's own. Elsewhere a rank serves while it waits in calls of the window, and the backend asks it to in
+//! calls of its own ([`Service`]).
 //!
 //! # Lost ranks
 //!
@@ -52,12 +52,28 @@ pub(crate) struct Served {
     broken: bool,
 }
 
+/// Serves a part where the backend wakes nobody.
+pub(crate) struct Service(Arc<Server>);
+
+impl Service {
+    /// Serves what has arrived: false if nothing can come any more.
+    pub(crate) fn serve(&self) -> bool {
+        self.0.serve();
+        self.0.is_open()
+    }
+}
+
 impl Served {
     pub(crate) fn new(transport: Arc<dyn Transport>, exposure: Exposure) -> Result<Self> {
         let Exposure { element, bytes, tag } = exposure;
         let server = Server::start(transport.clone(), bytes[transport.rank()], element, tag)?;
         let unanswered = bytes.iter().map(|_| AtomicBool::new(false)).collect();
         Ok(Served { transport, server, element, tag, unanswered, broken: false })
+    }
+
+    /// What serves this rank's part.
+    pub(crate) fn service(&self) -> Service {
+        Service(self.server.clone())
     }
 
     /// Sends a request to the server of `rank`, with the bytes that belong to it.

@@ -1,7 +1,7 @@
 //! [`Server`]: serves the requests for one rank's part.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Wake, Waker};
 
 use super::request::{HEADER, Kind, PIECE, Request};
@@ -22,8 +22,10 @@ pub(super) struct Server {
     element: ElementType,
     tag: u32,
     desk: Mutex<Desk>,
-    /// How often it was called to serve since the one who serves looked.
+    /// How often it was woken since the one who serves looked.
     calls: AtomicUsize,
+    /// Whether a request may come.
+    open: AtomicBool,
     /// Whether the backend calls it when a request arrives.
     woken: AtomicBool,
     /// A receive that only a lost rank ends, where the backend knows of such; then why it did.
@@ -42,7 +44,6 @@ struct Desk {
     buffer: Block,
     /// The next request, if one can come.
     next: Option<Box<dyn Pending>>,
-    is_open: bool,
 }
 
 impl Wake for Server {
@@ -63,8 +64,9 @@ impl Server {
             ground: Ground::new(bytes, element),
             element,
             tag,
-            desk: Mutex::new(Desk { queue: Queue::default(), buffer, next: None, is_open: true }),
+            desk: Mutex::new(Desk { queue: Queue::default(), buffer, next: None }),
             calls: AtomicUsize::new(0),
+            open: AtomicBool::new(true),
             woken: AtomicBool::new(false),
             sentinel: Mutex::new(Sentinel::Gone),
             transport,
@@ -84,6 +86,11 @@ impl Server {
 
     pub(super) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)
+    }
+
+    /// Whether a request may come.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Runs `wait`, which waits for something and for a receive that fails when a rank is lost: whether the former has come, and the
@@ -107,14 +114,23 @@ impl Server {
         Err(error)
     }
 
-    /// Serves what has arrived. Never waits; another thread that is at it already does it instead.
+    /// Serves what has arrived. Never waits; whoever is at it already does it instead.
     pub(super) fn serve(self: &Arc<Self>) {
+        if !self.is_woken() {
+            // Asked again and again, also by what the serving itself calls: no call need be noted.
+            match self.desk.try_lock() {
+                Ok(desk) => self.serve_at(desk),
+                Err(TryLockError::Poisoned(desk)) => self.serve_at(desk.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            return;
+        }
         if self.calls.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
         }
         let mut seen = 1;
         loop {
-            self.serve_all();
+            self.serve_at(self.desk());
             let calls = self.calls.fetch_sub(seen, Ordering::AcqRel);
             if calls == seen {
                 return;
@@ -123,8 +139,7 @@ impl Server {
         }
     }
 
-    fn serve_all(self: &Arc<Self>) {
-        let mut desk = self.desk();
+    fn serve_at(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>) {
         let woken = self.is_woken();
         while let Some(next) = &mut desk.next {
             // What wakes us makes progress; it is not made from here again.
@@ -138,21 +153,20 @@ impl Server {
                 Ok(None) => return,
                 Ok(Some(status)) => {
                     self.handle(&mut desk, &status);
-                    desk.next = if desk.is_open { self.next_request(&desk).ok() } else { None };
+                    desk.next = self.next_request(&desk).ok();
                 }
                 // A lost rank, of which those who wait hear; or the end.
                 Err(_) => desk.next = None,
             }
         }
+        self.open.store(false, Ordering::Release);
     }
 
     /// Serves no more, and lets go of what it waits for.
     pub(super) fn stop(self: &Arc<Self>) {
-        let mut desk = self.desk();
-        desk.is_open = false;
-        let next = desk.next.take();
-        drop(desk);
+        self.open.store(false, Ordering::Release);
         // Not under the lock: what is cancelled wakes.
+        let next = self.desk().next.take();
         if let Some(next) = next {
             // If a request is arriving after all, then into this server's buffer.
             next.abandon(Box::new(self.clone()));

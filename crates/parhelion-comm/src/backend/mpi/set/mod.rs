@@ -23,7 +23,7 @@ use std::sync::Arc;
 use mpi_abi::{Datatype, Library};
 
 use self::places::Type;
-pub(super) use self::window::free_all;
+pub(super) use self::window::{Window, free_all};
 use super::comm::{Comm, In};
 use super::runtime::{Chore, Runtime};
 use crate::backend::Keep;

@@ -1,8 +1,8 @@
-//! The windows of one-sided sets: made, listed and freed.
+//! The windows of MPI, for one-sided sets and for users: made, listed and freed.
 //!
 //! # Release
 //!
-//! To free a window is collective, to drop a set is not. All windows are therefore listed at every rank, in the order of
+//! To free a window is collective, to drop a set or a user's window is not. All windows are therefore listed at every rank, in the order of
 //! their making. The next making of one frees those that every rank has dropped, of all communicators of the same ranks, be
 //! they gone or not: to make a window waits for these ranks, so that all of them have the same ones in the same order. Where
 //! several threads may make windows, that order is one of each communicator only, and so is the freeing. What is left is
@@ -20,9 +20,9 @@ use crate::backend::prepared::Staging;
 use crate::config::ThreadLevel;
 
 /// A window of one communicator, at one rank.
-pub(super) struct Window {
-    pub(super) raw: Win,
-    pub(super) memory: *mut u8,
+pub(in super::super) struct Window {
+    pub(in super::super) raw: Win,
+    pub(in super::super) memory: *mut u8,
     /// Its ranks, by their numbers in the world, ascending.
     ranks: Vec<c_int>,
     /// The communicator it was made on ([`Comm::id`]).
@@ -38,14 +38,14 @@ unsafe impl Sync for Window {}
 impl Window {
     /// A window of `bytes` zeros at this rank, in which a passive epoch has begun that lasts until it is freed. Frees
     /// first what can be. Collective.
-    pub(super) fn new(comm: &Comm, bytes: usize) -> Result<Arc<Window>, mpi_abi::Error> {
+    pub(in super::super) fn new(comm: &Comm, bytes: usize) -> Result<Arc<Window>, mpi_abi::Error> {
         let ranks = world_ranks(comm)?;
         sweep(comm, &ranks)?;
         make(comm, ranks, bytes)
     }
 
-    /// Its set has been dropped here, and nothing of it is under way.
-    pub(super) fn release(&self) {
+    /// Its set, or the user's window, has been dropped here, and nothing of it is under way.
+    pub(in super::super) fn release(&self) {
         self.released.store(true, Ordering::Release);
     }
 

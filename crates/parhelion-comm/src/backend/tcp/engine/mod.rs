@@ -265,10 +265,11 @@ impl Engine {
         Turn { engine: self, news: state.news, state: Some(state) }
     }
 
-    /// A turn of a thread of the program, which keeps the helper away for a while.
+    /// A turn of a thread of the program, which keeps the helper away for a while; unless it is the helper itself that runs what
+    /// was woken.
     fn visit(&self) -> Turn<'_> {
         let mut turn = self.turn();
-        turn.crew.visits += 1;
+        turn.crew.visits += u64::from(!progress::is_helper());
         turn
     }
 }

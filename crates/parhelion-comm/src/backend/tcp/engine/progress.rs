@@ -8,6 +8,7 @@
 //! 3. Epoll is asked for readiness by level and only under the lock; asleep, threads wait for the epoll descriptor itself to
 //!    become readable. So no readiness is lost to the thread that happens to see it first.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::{Condvar, MutexGuard, PoisonError};
@@ -28,6 +29,16 @@ const SHORT_NAP: Duration = Duration::from_micros(100);
 const NAP: Duration = Duration::from_millis(1);
 /// For a sleep that something else ends.
 const LONG: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    /// Whether this thread is an engine's helper.
+    static HELPS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is an engine's helper.
+pub(super) fn is_helper() -> bool {
+    HELPS.get()
+}
 
 /// Who is doing what.
 #[derive(Default)]
@@ -236,6 +247,7 @@ impl Engine {
 
     /// Serves while nobody else does, until the engine stops.
     pub(super) fn help(&self) {
+        HELPS.set(true);
         let (mut visits, mut sleeps, mut nap) = (0, 0, SHORT_NAP);
         loop {
             let mut turn = self.turn();

@@ -68,8 +68,8 @@ use crate::communicator::{Communicator, span};
 use crate::element::{Element, ElementType};
 use crate::error::{Error, ErrorKind, Result};
 
-pub use self::epoch::{Epoch, Part};
 use self::epoch::Reachable;
+pub use self::epoch::{Epoch, Part};
 use self::meeting::{FAILED, Meeting, PANICKED};
 pub use self::passive::{Held, Lock, Passive};
 
@@ -90,14 +90,12 @@ pub struct Window<T: Element> {
 
 impl<T: Element> Window<T> {
     /// A window in which this rank's part has `len` elements, all zero at first. Collective; the lengths may differ, and be 0.
+    /// Without memory the process ends, as with a `Vec`.
     ///
     /// # Errors
     /// [`Mismatch`](ErrorKind::Mismatch), at every rank, if the element types have different sizes;
     /// [`InvalidArgument`](ErrorKind::InvalidArgument), at every rank, if a part is larger than any memory; a lost peer, a
     /// timeout; what the backend reports.
-    ///
-    /// # Panics
-    /// Never; without memory the process ends, as with a `Vec`.
     pub fn allocate(communicator: &Communicator, len: usize) -> Result<Self> {
         span!(communicator, "window", len);
         Self::prepare(communicator, len).map_err(|e| communicator.locate(e))

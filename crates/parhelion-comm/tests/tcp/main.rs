@@ -16,6 +16,7 @@ mod processes;
 mod progress;
 #[cfg(target_os = "linux")]
 mod shortage;
+mod windows;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +44,7 @@ const PARTS: &[(&str, Part)] = &[
     ("shortage", shortage::part),
     #[cfg(target_os = "linux")]
     ("namespaces", namespaces::part),
+    ("windows", windows::part),
 ];
 
 /// Not a test: the ranks of the others.

@@ -95,13 +95,7 @@ pub(crate) trait Exposed: Send + Sync {
     ///
     /// # Safety
     /// The first two are readable, `before` is writable for one element during the call.
-    unsafe fn compare_and_swap(
-        &self,
-        spot: Spot,
-        expected: *const u8,
-        new: *const u8,
-        before: *mut u8,
-    ) -> Result<()>;
+    unsafe fn compare_and_swap(&self, spot: Spot, expected: *const u8, new: *const u8, before: *mut u8) -> Result<()>;
 
     /// Returns when all that this rank did at `rank` is done there.
     fn flush(&self, rank: usize) -> Result<()>;

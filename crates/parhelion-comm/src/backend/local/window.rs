@@ -79,13 +79,7 @@ impl Exposed for Shared {
         Ok(())
     }
 
-    unsafe fn compare_and_swap(
-        &self,
-        spot: Spot,
-        expected: *const u8,
-        new: *const u8,
-        before: *mut u8,
-    ) -> Result<()> {
+    unsafe fn compare_and_swap(&self, spot: Spot, expected: *const u8, new: *const u8, before: *mut u8) -> Result<()> {
         // SAFETY: as above.
         unsafe { self.parts[spot.rank].ground.compare_and_swap(spot.offset, expected, new, before) };
         Ok(())
@@ -142,7 +136,8 @@ impl Wait for LockWait<'_> {
     }
 
     fn describe(&self) -> Waiting {
-        let holders: Vec<String> = self.shared.parts[self.rank].queue().holders().map(|rank| rank.to_string()).collect();
+        let holders: Vec<String> =
+            self.shared.parts[self.rank].queue().holders().map(|rank| rank.to_string()).collect();
         let what = format!("for the lock of rank {}'s part, which rank {} holds", self.rank, holders.join(", "));
         self.shared.local.describe("lock", what)
     }

@@ -70,18 +70,24 @@ const LOCK: usize = 64;
 /// The most bytes that are combined here at a time.
 const PIECE: usize = 64 << 10;
 
-/// Whether windows of this communicator work. Open MPI 4 names the memory files of windows by the communicator's number, which
-/// communicators of other ranks share.
+/// Whether the library's windows of this communicator do all that is needed.
+///
+/// - MPICH 3 ends the program in `MPI_Fetch_and_op` where its network layer does not order atomic operations (seen in 3.4.3, an
+///   assertion on `max_order_war`).
+/// - Open MPI 4 names the memory files of windows by the communicator's number, which communicators of other ranks share.
 pub(super) fn is_sound(comm: &Comm) -> bool {
     let library = comm.library();
     let version = library.version();
-    if version.vendor != Vendor::OpenMpi || version.major >= 5 {
-        return true;
+    match version.vendor {
+        Vendor::Mpich if version.major < 4 => false,
+        Vendor::OpenMpi if version.major < 5 => {
+            let mut world: c_int = 0;
+            // SAFETY: the world is live, and the place valid.
+            let known = unsafe { library.comm_size(library.constants().comm_world, &mut world) };
+            known.is_ok() && world as usize == comm.size
+        }
+        _ => true,
     }
-    let mut world: c_int = 0;
-    // SAFETY: the world is live, and the place valid.
-    let known = unsafe { library.comm_size(library.constants().comm_world, &mut world) };
-    known.is_ok() && world as usize == comm.size
 }
 
 /// See [`Transport::expose`](crate::backend::Transport::expose).
@@ -319,13 +325,7 @@ impl Exposed for OneSided {
         })
     }
 
-    unsafe fn compare_and_swap(
-        &self,
-        spot: Spot,
-        expected: *const u8,
-        new: *const u8,
-        before: *mut u8,
-    ) -> Result<()> {
+    unsafe fn compare_and_swap(&self, spot: Spot, expected: *const u8, new: *const u8, before: *mut u8) -> Result<()> {
         let _turn = self.comm.runtime.enter("compare_and_swap")?;
         let size = self.element.size;
         let Some(datatype) = self.compares.filter(|_| self.combines) else {

@@ -190,13 +190,7 @@ impl Exposed for Served {
         Ok(())
     }
 
-    unsafe fn compare_and_swap(
-        &self,
-        spot: Spot,
-        expected: *const u8,
-        new: *const u8,
-        before: *mut u8,
-    ) -> Result<()> {
+    unsafe fn compare_and_swap(&self, spot: Spot, expected: *const u8, new: *const u8, before: *mut u8) -> Result<()> {
         let size = self.element.size;
         if 2 * size > PIECE {
             let text = format!("elements of {size} bytes are too long to be compared and swapped on this backend");

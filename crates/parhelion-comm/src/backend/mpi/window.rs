@@ -45,8 +45,6 @@ pub(super) struct OneSided {
     combines: bool,
     /// The type as which the library compares these elements.
     compares: Option<Datatype>,
-    /// The others may go on to need this rank's part.
-    broken: bool,
 }
 
 /// The locks behind each part.
@@ -103,7 +101,6 @@ pub(super) fn make(comm: &Arc<Comm>, exposure: Exposure) -> Result<Box<dyn Expos
         window,
         element,
         bytes,
-        broken: false,
     }))
 }
 
@@ -370,16 +367,13 @@ impl Exposed for OneSided {
         unsafe { self.library().win_sync(self.window.raw) }.of("window")
     }
 
-    fn release(mut self: Box<Self>, broken: bool) {
-        self.broken = broken;
+    fn release(self: Box<Self>, _broken: bool) {
+        // It is freed when no rank uses it any more.
     }
 }
 
 impl Drop for OneSided {
     fn drop(&mut self) {
-        // A broken window is there until MPI ends: others may still reach for it.
-        if !self.broken {
-            self.window.release();
-        }
+        self.window.release();
     }
 }

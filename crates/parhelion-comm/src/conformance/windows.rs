@@ -7,7 +7,7 @@ use crate::communicator::Communicator;
 use crate::element::Element;
 use crate::error::{Error, ErrorKind};
 use crate::op::Op;
-use crate::window::{Lock, Window};
+use crate::window::{Epoch, Lock, Window};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("windows: a part is zero at first, aligned, and a slice", zero_and_aligned),
@@ -274,7 +274,7 @@ fn several_locks(c: &Communicator) -> Outcome {
 }
 
 fn uneven(c: &Communicator) -> Outcome {
-    let len = |rank: usize| if rank % 2 == 0 { 3 * rank } else { 0 };
+    let len = |rank: usize| if rank.is_multiple_of(2) { 3 * rank } else { 0 };
     let mut window = Window::<u16>::allocate(c, len(c.rank()))?;
     equal("lengths", window.lens(), &(0..c.size()).map(len).collect::<Vec<_>>()[..])?;
     window.fence(|epoch| {
@@ -298,28 +298,8 @@ fn refusals(c: &Communicator) -> Outcome {
     let is_argument = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
     let mut outcome = Ok(());
     window.fence(|epoch| {
-        let refuse = || -> Outcome {
-            refused("a rank too high", epoch.part(c.size()), "InvalidRank", |kind| {
-                matches!(kind, ErrorKind::InvalidRank { .. })
-            })?;
-            let part = epoch.part(right)?;
-            let error = refused("put past the end", part.put(3, &[1.0; 2]), "InvalidArgument", is_argument)?;
-            equal("the peer", error.peer(), Some(right))?;
-            refused("put beyond all numbers", part.put(usize::MAX, &[1.0]), "InvalidArgument", is_argument)?;
-            refused("get past the end", part.get(5, &mut []), "InvalidArgument", is_argument)?;
-            refused("sum past the end", part.accumulate(4, &[1.0], Op::Sum), "InvalidArgument", is_argument)?;
-            refused("swap past the end", part.compare_and_swap(4, 0.0, 1.0), "InvalidArgument", is_argument)?;
-            let before = &mut [0.0; 2];
-            let unequal = part.get_accumulate(0, &[1.0], Op::Sum, before);
-            refused("room for two, data for one", unequal, "InvalidArgument", is_argument)?;
-            for op in [Op::BitAnd, Op::MinLoc, Op::Average] {
-                let undefined = |kind: &ErrorKind| matches!(kind, ErrorKind::UndefinedOp(_));
-                refused(op, part.accumulate(0, &[1.0], op), "UndefinedOp", undefined)?;
-            }
-            Ok(part.put(0, &[c.rank() as f64])?)
-        };
-        outcome = refuse();
-        Ok(())
+        outcome = refused_calls(epoch, right, c.size());
+        epoch.part(right)?.put(0, &[c.rank() as f64])
     })?;
     outcome?;
     equal("what was put", window.local(), &[left as f64, 0.0, 0.0, 0.0])?;
@@ -334,6 +314,27 @@ fn refusals(c: &Communicator) -> Outcome {
     equal("what was put under the lock", window.local()[1], 2.0)?;
     let huge = Window::<f64>::allocate(c, if c.rank() == 0 { usize::MAX / 4 } else { 1 });
     refused("a part larger than memory", huge, "InvalidArgument", is_argument)?;
+    Ok(())
+}
+
+/// Calls of an epoch that make no sense.
+fn refused_calls(epoch: &Epoch<'_, f64>, right: usize, size: usize) -> Outcome {
+    let is_argument = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
+    refused("a rank too high", epoch.part(size), "InvalidRank", |kind| matches!(kind, ErrorKind::InvalidRank { .. }))?;
+    let part = epoch.part(right)?;
+    let error = refused("put past the end", part.put(3, &[1.0; 2]), "InvalidArgument", is_argument)?;
+    equal("the peer", error.peer(), Some(right))?;
+    refused("put beyond all numbers", part.put(usize::MAX, &[1.0]), "InvalidArgument", is_argument)?;
+    refused("get past the end", part.get(5, &mut []), "InvalidArgument", is_argument)?;
+    refused("sum past the end", part.accumulate(4, &[1.0], Op::Sum), "InvalidArgument", is_argument)?;
+    refused("swap past the end", part.compare_and_swap(4, 0.0, 1.0), "InvalidArgument", is_argument)?;
+    let before = &mut [0.0; 2];
+    let unequal = part.get_accumulate(0, &[1.0], Op::Sum, before);
+    refused("room for two, data for one", unequal, "InvalidArgument", is_argument)?;
+    for op in [Op::BitAnd, Op::MinLoc, Op::Average] {
+        let undefined = |kind: &ErrorKind| matches!(kind, ErrorKind::UndefinedOp(_));
+        refused(op, part.accumulate(0, &[1.0], op), "UndefinedOp", undefined)?;
+    }
     Ok(())
 }
 

@@ -49,8 +49,8 @@
 //!
 //! Wrong ranks, places and lengths are errors of the call, and the epoch goes on. If the closure of an epoch returns an error or
 //! panics, or if communication fails, the window is *broken*: its slices and its epochs are not to be had any more, and the
-//! other ranks get [`PeerLost`](ErrorKind::PeerLost), which names the rank where it began, when they wait for it in this epoch or
-//! the next one.
+//! other ranks get [`PeerLost`](ErrorKind::PeerLost) when they wait for it in this epoch or the next one. That names the rank where
+//! it began, or one whose own wait has failed for it.
 //!
 //! Dropping a window is not collective and waits for nobody. What MPI releases collectively is released as for
 //! [message sets](crate::message_set).

@@ -94,7 +94,7 @@ impl FromStr for ThreadLevel {
 /// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
 /// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
 /// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
-/// | `spin` | `PARHELION_SPIN` = microseconds | 20, or 1 with more ranks than cores |
+/// | `spin` | `PARHELION_SPIN` = microseconds | 20 (local) or 100 (tcp), or 1 with more ranks than cores |
 /// | `join_timeout` | `PARHELION_JOIN_TIMEOUT` = seconds | 60 |
 /// | `heartbeat` | `PARHELION_HEARTBEAT` = seconds | 30 |
 /// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |
@@ -120,11 +120,11 @@ pub struct Config {
     /// Report a deadlock when every live rank waits and nothing can complete (local backend). Needs ranks of one thread: with
     /// a thread level above funneled it is off, since a thread that does not wait may still send.
     pub deadlock_detection: bool,
-    /// Let ranks of one node read each other's memory directly. Off, they send messages: nothing else changes but the speed.
+    /// Let ranks of one node read each other's memory directly (mpi), and talk through it (tcp). Off, they send messages: nothing else changes but the speed.
     pub shared_memory: bool,
     /// Open a `tracing` span for every operation.
     pub trace: bool,
-    /// How long a wait spins before it parks (local backend); `None` chooses by ranks and cores.
+    /// How long a wait spins before it sleeps (local and tcp backends); `None` chooses by ranks and cores.
     pub spin: Option<Duration>,
     /// How long ranks wait for each other at the start (tcp backend).
     pub join_timeout: Duration,

@@ -52,6 +52,12 @@ impl Words {
         self.count
     }
 
+    /// Where they are.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.first
+    }
+
     /// Word `index`.
     #[inline]
     pub(crate) fn word(&self, index: usize) -> &AtomicU64 {

@@ -29,6 +29,11 @@ pub(crate) struct Identity {
 pub(crate) const IDENTITY_WORDS: usize = 8;
 
 impl Identity {
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u64 {
+        self.pid
+    }
+
     /// In a message.
     pub(crate) fn to_words(self) -> [u64; IDENTITY_WORDS] {
         let Identity { place: [a, b, c], pid, file, len, nonce: [m, n] } = self;

@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::group::Group;
+#[cfg(target_os = "linux")]
+pub(in crate::backend) use self::spin::full_fence;
 use self::transport::Local;
 use self::world::World;
 use crate::backend::Availability;

@@ -26,7 +26,7 @@ impl<T> DerefMut for Padded<T> {
 /// `fence(SeqCst)`. On x86 a locked instruction is the same barrier as the `mfence` that Rust emits, at a third of the cost;
 /// crossbeam-epoch does likewise.
 #[inline(always)]
-pub(super) fn full_fence() {
+pub(in crate::backend) fn full_fence() {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: adds zero to the top of the stack, which is mapped; the default memory clobber orders the compiler.
     unsafe {

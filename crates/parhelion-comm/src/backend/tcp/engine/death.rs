@@ -79,6 +79,7 @@ impl State {
         } else {
             let offers = std::mem::take(&mut self.links[rank].offers);
             let fault = Fault::Lost { rank, how: end.how() };
+            offers.keys().for_each(|id| self.links[rank].unlend(*id));
             offers.values().filter_map(|offer| offer.bytes.slot()).for_each(|slot| {
                 slot.finish(Err(fault), &mut self.after);
             });
@@ -119,6 +120,7 @@ impl State {
             // Bounded, since it may not know that it has ended.
             let _ = (0..1000).take_while(|_| self.read_wire(token)).count();
         }
+        self.drain_ring(rank);
         if self.ended[rank].is_none() {
             self.end(rank, end);
         }
@@ -177,7 +179,10 @@ impl State {
     fn close_link(&mut self, peer: usize) {
         let Some(fault) = self.fault(peer) else { return };
         let wires = std::mem::take(&mut self.links[peer].wires);
+        // First of all: what they lent is not read by anyone any more.
+        let coming = self.close_rings(peer);
         let mut slots: Vec<_> = wires.into_iter().filter_map(|token| self.drop_wire(token)).collect();
+        slots.extend(coming);
         let link = &mut self.links[peer];
         (link.sends_on, link.dial) = (None, Dial::Idle);
         slots.extend(link.out.slots().cloned());
@@ -200,6 +205,12 @@ impl State {
 
     /// A wire to `peer` has closed, or is closed because of `why`.
     pub(super) fn lose_wire(&mut self, token: u64, peer: usize, why: End) {
+        if !matches!(why, End::Garbled(_)) {
+            self.drain_ring(peer);
+            if !self.links[peer].wires.contains(&token) {
+                return;
+            }
+        }
         let was_used = !matches!(self.wires.get(&token).map(|wire| &wire.phase), Some(Phase::Up { used: false, .. }));
         let slot = self.drop_wire(token);
         let link = &mut self.links[peer];
@@ -227,6 +238,7 @@ impl State {
     pub(super) fn why(error: &io::Error) -> End {
         match error.kind() {
             io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => End::Unreachable,
+            io::ErrorKind::InvalidData => End::Garbled(Flaw::Ring),
             _ => End::Died,
         }
     }
@@ -240,8 +252,11 @@ impl State {
             if link.wires.is_empty() {
                 continue;
             }
-            if overslept {
-                // This process was stopped, not its peers.
+            if std::mem::take(&mut link.spoke_now) {
+                link.spoke = now;
+            }
+            if overslept || std::mem::take(&mut link.heard_now) {
+                // Either it has spoken, or this process was stopped, not its peers.
                 link.heard = now;
             }
             if now.duration_since(link.heard) > self.heartbeat {
@@ -249,7 +264,9 @@ impl State {
                 for token in link.wires.clone() {
                     self.read_wire(token);
                 }
-                if now.saturating_duration_since(self.links[peer].heard) > self.heartbeat {
+                self.drain_ring(peer);
+                let link = &self.links[peer];
+                if !link.heard_now && now.saturating_duration_since(link.heard) > self.heartbeat {
                     self.end(peer, End::Silent);
                 }
                 continue;
@@ -292,6 +309,10 @@ impl Engine {
     /// other ranks know, rank 0 when they have ended, too. Bounded by about a second where this rank or another has failed.
     pub(in crate::backend::tcp) fn leave(&self, ok: bool) {
         let end = if ok { End::Returned } else { End::Failed };
+        if ok {
+            // Before this rank says that it asks for nothing more: their senders count on the answer.
+            self.wait_until(Some(SHORT), || self.lock().pulls.is_empty());
+        }
         {
             let mut state = self.turn();
             if state.leaving.is_some() {

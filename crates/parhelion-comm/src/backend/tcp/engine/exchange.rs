@@ -10,6 +10,8 @@ use super::link::{Body, Offer, cost};
 use super::matching::{Selector, Waiting};
 use super::operation::{Channel, Envelope, Fault, Handle, Slot, Stage};
 use super::outbox::{Bytes, write};
+use super::pull::SHORTEST;
+use super::shared::RingOut;
 use super::state::State;
 use crate::backend::SendMode;
 
@@ -45,7 +47,9 @@ impl State {
             let id = link.next_offer;
             let slot = Slot::new(buf.cast_mut(), len, tag, Stage::Offered { dest, id });
             link.offers.insert(id, Offer { bytes: Bytes::Lent(slot.clone()), len, envelope, retracting: None });
-            self.push(dest, &Frame { kind: Kind::Offer, tag, channel, length: len as u64, id });
+            let lends = len >= SHORTEST && self.links[dest].ring_out.up().is_some_and(|ring| ring.lend(id));
+            let at = if lends { buf.expose_provenance() as u64 } else { 0 };
+            self.push(dest, &Frame { kind: Kind::Offer, tag, channel, length: len as u64, id, at });
             return Handle::Slot(slot);
         }
         let bytes = match len {
@@ -53,11 +57,22 @@ impl State {
             // SAFETY: the caller's promise.
             _ => unsafe { std::slice::from_raw_parts(buf, len) },
         };
-        let header = Frame { kind: Kind::Eager, tag, channel, length: len as u64, id: 0 }.encode();
+        let header = Frame { kind: Kind::Eager, tag, channel, length: len as u64, id: 0, at: 0 }.encode();
         let link = &mut self.links[dest];
         link.credit -= cost(len);
         let mut sent = 0;
         if link.out.is_empty()
+            && let Some(ring) = link.ring_out.up()
+        {
+            // If its counts cannot be, the flush of what is not sent finds out, too.
+            if let Ok(n) = ring.write([&header, bytes, &[]]) {
+                (sent, link.spoke_now) = (n, true);
+            }
+            if ring.take_wake() {
+                self.wake(dest);
+            }
+        } else if link.out.is_empty()
+            && !matches!(link.ring_out, RingOut::Switching(..))
             && let Some(token) = link.sends_on
             && let Some(wire) = self.wires.get(&token)
         {
@@ -168,14 +183,14 @@ impl State {
                 self.finish_send(&sender);
                 Handle::Over(outcome)
             }
-            Body::Offer { id, len } => {
+            Body::Offer { id, len, at } => {
                 if self.links[source].wires.is_empty()
                     && let Some(fault) = self.fault(source)
                 {
                     return Handle::Over(Err(fault));
                 }
                 let slot = Slot::new(buf, capacity, 0, Stage::Matched);
-                self.accept(id, Envelope { source, tag, len }, &slot);
+                self.accept(id, Envelope { source, tag, len }, at, &slot);
                 Handle::Slot(slot)
             }
         }
@@ -246,6 +261,7 @@ impl State {
                 link.out.part_from(slot);
                 if let Some(offer) = link.offers.get_mut(&id) {
                     offer.bytes.part_from(slot);
+                    link.unlend(id);
                 }
             }
         }

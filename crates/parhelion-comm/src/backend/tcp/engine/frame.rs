@@ -1,16 +1,19 @@
 //! Frames: what is written on a wire.
 //!
 //! A header of [`HEADER`] bytes, little-endian: kind (1), zero (3), tag (4), context (8), lane (4), zero (4), length (8),
-//! id (8). Only [`Kind::Eager`] and [`Kind::Data`] are followed by bytes, `length` of them. Fields that a kind does not use are 0.
+//! id (8), at (8). Only [`Kind::Eager`], [`Kind::Data`] and [`Kind::Ring`] are followed by bytes, `length` of them. Fields that a
+//! kind does not use are 0.
 
 use super::operation::Channel;
 
 /// Bytes of a header.
-pub(super) const HEADER: usize = 40;
+pub(super) const HEADER: usize = 48;
 /// The longest eager message that is accepted, whatever the peer's settings.
 pub(super) const MAX_EAGER: u64 = 1 << 20;
 /// The longest piece of an offered message.
 pub(super) const MAX_PIECE: u64 = 4 << 20;
+/// What describes a ring.
+pub(super) const RING_BYTES: usize = 13 * 8;
 /// The longest message: what an allocation can be.
 pub(super) const MAX_MESSAGE: u64 = isize::MAX as u64;
 
@@ -20,7 +23,7 @@ pub(super) const MAX_MESSAGE: u64 = isize::MAX as u64;
 pub(super) enum Kind {
     /// A message and its bytes.
     Eager = 1,
-    /// A message of `length` bytes that waits at the sender under `id`.
+    /// A message of `length` bytes that waits at the sender under `id`; in its memory `at` a place, if that is not 0.
     Offer,
     /// The receive for the peer's offer `id` is there; `length` is the message's, or 0 where its bytes are not wanted.
     Accept,
@@ -44,9 +47,17 @@ pub(super) enum Kind {
     Noted,
     /// Nothing, but a sign of life.
     Ping,
+    /// The sender offers a ring for its frames. How to find it follows.
+    Ring,
+    /// The ring can be used.
+    RingTaken,
+    /// The ring cannot be reached.
+    RingRefused,
+    /// The last frame of the sender on this wire but signs of life: the others come through its ring.
+    Switch,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 17] = [
     Kind::Eager,
     Kind::Offer,
     Kind::Accept,
@@ -60,6 +71,10 @@ const KINDS: [Kind; 13] = [
     Kind::Ended,
     Kind::Noted,
     Kind::Ping,
+    Kind::Ring,
+    Kind::RingTaken,
+    Kind::RingRefused,
+    Kind::Switch,
 ];
 
 /// What is wrong with a frame.
@@ -74,11 +89,21 @@ pub(super) enum Flaw {
     Id,
     Credit,
     Goodbye,
+    Ring,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Flaw; 8] =
-        [Flaw::Kind, Flaw::Zeros, Flaw::Tag, Flaw::Channel, Flaw::Length, Flaw::Id, Flaw::Credit, Flaw::Goodbye];
+    pub(super) const ALL: [Flaw; 9] = [
+        Flaw::Kind,
+        Flaw::Zeros,
+        Flaw::Tag,
+        Flaw::Channel,
+        Flaw::Length,
+        Flaw::Id,
+        Flaw::Credit,
+        Flaw::Goodbye,
+        Flaw::Ring,
+    ];
 
     /// What follows "rank 3 has".
     pub(super) fn how(self) -> &'static str {
@@ -91,6 +116,7 @@ impl Flaw {
             Flaw::Id => "sent a frame with a wrong id",
             Flaw::Credit => "sent more than it was given credit for",
             Flaw::Goodbye => "sent a message after its goodbye",
+            Flaw::Ring => "misused the memory that it shares",
         }
     }
 }
@@ -103,12 +129,13 @@ pub(super) struct Frame {
     pub(super) channel: Channel,
     pub(super) length: u64,
     pub(super) id: u64,
+    pub(super) at: u64,
 }
 
 impl Frame {
     /// A frame without a message.
     pub(super) fn control(kind: Kind, length: u64, id: u64) -> Self {
-        Frame { kind, tag: 0, channel: Channel { context: 0, lane: 0 }, length, id }
+        Frame { kind, tag: 0, channel: Channel { context: 0, lane: 0 }, length, id, at: 0 }
     }
 
     /// A frame that says how a rank ended.
@@ -119,7 +146,7 @@ impl Frame {
     /// How many bytes follow.
     pub(super) fn payload(&self) -> usize {
         match self.kind {
-            Kind::Eager | Kind::Data => self.length as usize,
+            Kind::Eager | Kind::Data | Kind::Ring => self.length as usize,
             _ => 0,
         }
     }
@@ -132,6 +159,7 @@ impl Frame {
         bytes[16..20].copy_from_slice(&self.channel.lane.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.length.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.id.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.at.to_le_bytes());
         bytes
     }
 
@@ -146,6 +174,7 @@ impl Frame {
         let limit = match kind {
             Kind::Eager => MAX_EAGER,
             Kind::Data => MAX_PIECE,
+            Kind::Ring => RING_BYTES as u64,
             Kind::Offer | Kind::Accept | Kind::Credit => MAX_MESSAGE,
             _ => 0,
         };
@@ -155,10 +184,11 @@ impl Frame {
             channel: Channel { context: long(8), lane: word(16) },
             length: long(24),
             id: long(32),
+            at: long(40),
         };
         let is_message = matches!(kind, Kind::Eager | Kind::Offer);
         let has_tag = is_message || matches!(kind, Kind::Goodbye | Kind::Ended);
-        if bytes[1..4] != [0; 3] || word(20) != 0 {
+        if bytes[1..4] != [0; 3] || word(20) != 0 || kind != Kind::Offer && frame.at != 0 {
             Err(Flaw::Zeros)
         } else if frame.length > limit {
             Err(Flaw::Length)
@@ -199,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_decoded_is_what_was_encoded(bytes: [u8; HEADER], kind in 0u8..15) {
+        fn what_is_decoded_is_what_was_encoded(bytes: [u8; HEADER], kind in 0u8..20) {
             let mut bytes = bytes;
             bytes[0] = kind;
             bytes[1..4].fill(0);

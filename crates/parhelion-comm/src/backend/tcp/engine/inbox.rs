@@ -7,6 +7,7 @@ use rustix::io::readv;
 
 use super::frame::{Flaw, Frame, HEADER};
 use super::operation::Slot;
+use super::ring::{Corrupt, Reader};
 use crate::backend::tcp::join::Stream;
 
 /// Bytes read at once beside those that go to their buffer directly.
@@ -95,6 +96,39 @@ pub(super) enum Filled {
 impl Inbox {
     pub(super) fn new() -> Self {
         Inbox { buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, body: None }
+    }
+
+    /// One that is filled by [`Self::draw`] alone.
+    pub(super) fn of_ring() -> Self {
+        Inbox { buffer: vec![0; HEADER].into_boxed_slice(), start: 0, end: 0, body: None }
+    }
+
+    /// Whether `ring` has something that [`Self::draw`] would take.
+    #[inline]
+    pub(super) fn wants(&self, ring: &Reader) -> bool {
+        ring.has(if self.body.is_some() { 1 } else { HEADER })
+    }
+
+    /// As [`Self::fill`], from a ring: what is there of the announced bytes, or else a header, if it is whole. Whether there was
+    /// anything. Everything read before has been taken out by [`Self::next`].
+    pub(super) fn draw(&mut self, ring: &mut Reader) -> Result<bool, Corrupt> {
+        let available = ring.available()?;
+        let (target, n) = match &mut self.body {
+            Some(body) => {
+                let n = body.left.min(available);
+                let target = body.target();
+                body.left -= n;
+                (target, n)
+            }
+            None if available >= HEADER => {
+                (self.start, self.end) = (0, HEADER);
+                (self.buffer.as_mut_ptr(), HEADER)
+            }
+            None => (std::ptr::null_mut(), 0),
+        };
+        // SAFETY: the buffer has room for a header; for announced bytes as in `Body::absorb`.
+        unsafe { ring.take(target, n) };
+        Ok(n > 0)
     }
 
     /// Reads once from `stream`: first what is missing of the announced bytes, straight to where they belong, then into the

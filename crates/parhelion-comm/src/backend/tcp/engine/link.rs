@@ -8,6 +8,8 @@ use super::frame::MAX_EAGER;
 use super::inbox::Inbox;
 use super::operation::{Envelope, Fault, Slot};
 use super::outbox::{Bytes, Outbox};
+use super::remote::Remote;
+use super::shared::{RingIn, RingOut};
 use crate::backend::tcp::join::{Handshake, Stream};
 
 /// The credit of each sender at each receiver: what it may send before any of it is received.
@@ -26,6 +28,16 @@ pub(super) struct Link {
     /// All wires on which the peer's frames may come.
     pub(super) wires: Vec<u64>,
     pub(super) dial: Dial,
+    /// Where frames go and come from instead, once both ends have agreed on it; see [`shared`](super::shared).
+    pub(super) ring_out: RingOut,
+    pub(super) ring_in: Option<Box<RingIn>>,
+    /// The peer's memory, if it can be read.
+    pub(super) remote: Option<Remote>,
+    /// The peer has offered its ring, and its frames come through it.
+    pub(super) ring_offered: bool,
+    pub(super) ring_stands: bool,
+    /// How many bytes are out of a sign of life that is to wake the peer.
+    pub(super) woken: usize,
     /// What may still be sent eagerly.
     pub(super) credit: usize,
     /// What the peer has used of its credit here, and how much of that is to be given back.
@@ -36,9 +48,11 @@ pub(super) struct Link {
     pub(super) next_offer: u64,
     /// The peer's offers that have been accepted and are coming.
     pub(super) arriving: HashMap<u64, Arrival>,
-    /// When something came last, and when something was written last.
+    /// When something came last, and when something was written last; the marks stand for now, in haste.
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
+    pub(super) heard_now: bool,
+    pub(super) spoke_now: bool,
     /// Whether this rank's goodbye has been said, and answered.
     pub(super) said_goodbye: bool,
     pub(super) farewell: bool,
@@ -83,6 +97,12 @@ impl Link {
             sends_on: None,
             wires: Vec::new(),
             dial: Dial::Idle,
+            ring_out: RingOut::None,
+            ring_in: None,
+            remote: None,
+            ring_offered: false,
+            ring_stands: false,
+            woken: 0,
             credit: CREDIT,
             held: 0,
             owed: 0,
@@ -91,9 +111,18 @@ impl Link {
             arriving: HashMap::new(),
             heard: now,
             spoke: now,
+            heard_now: false,
+            spoke_now: false,
             said_goodbye: false,
             farewell: false,
             dirty: false,
+        }
+    }
+
+    /// The memory of the offer `id` is about to be used for other things.
+    pub(super) fn unlend(&mut self, id: u64) {
+        if let Some(ring) = self.ring_out.up() {
+            ring.unlend(id);
         }
     }
 
@@ -128,6 +157,7 @@ pub(super) enum Body {
     Offer {
         id: u64,
         len: usize,
+        at: u64,
     },
     /// Of this rank to itself.
     Shown(Arc<Slot>),

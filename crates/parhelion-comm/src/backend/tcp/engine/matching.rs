@@ -7,7 +7,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::operation::Channel;
 
@@ -194,7 +194,7 @@ impl<R, M> Default for Room<R, M> {
 
 /// A map that keeps empty values, for the next use of their keys, until there are many.
 struct Swept<K, V> {
-    map: HashMap<K, V>,
+    map: HashMap<K, V, BuildHasherDefault<Mix>>,
     sweep_at: usize,
 }
 
@@ -202,7 +202,7 @@ impl<K: Hash + Eq, V: Default> Swept<K, V> {
     const FEW: usize = 32;
 
     fn new() -> Self {
-        Swept { map: HashMap::new(), sweep_at: Self::FEW }
+        Swept { map: HashMap::default(), sweep_at: Self::FEW }
     }
 
     fn get(&self, key: &K) -> Option<&V> {
@@ -222,6 +222,34 @@ impl<K: Hash + Eq, V: Default> Swept<K, V> {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(V::default()),
         }
+    }
+}
+
+/// A hash of a few instructions, for keys that no stranger chooses: a message is looked up several times.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // Both halves of a long product: all bits of the key have a say in all bits of the hash.
+        let product = u128::from(self.0 ^ n ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93_u128;
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
     }
 }
 

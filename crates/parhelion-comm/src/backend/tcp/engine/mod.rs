@@ -17,6 +17,8 @@
 //! 3. What arrives for a posted receive is read from the socket into its buffer. An eager message that nobody expects is kept,
 //!    and counts against the credit of its sender until it is received: so a receiver holds a bounded number of bytes per peer.
 //! 4. Messages of a rank to itself never see a socket.
+//! 5. Between ranks of one machine frames travel through [`ring`]s in shared memory instead of the wire ([`shared`]), and long
+//!    messages are read out of their sender's memory ([`pull`]).
 //!
 //! # Who does the work
 //!
@@ -46,7 +48,11 @@ mod matching;
 mod operation;
 mod outbox;
 mod progress;
+mod pull;
+mod remote;
+mod ring;
 mod route;
+mod shared;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
@@ -73,14 +79,17 @@ use crate::backend::SendMode;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long a wait spins before it sleeps, where each rank of this host has a core of its own.
-const SPIN: Duration = Duration::from_micros(50);
+/// How long a wait spins before it sleeps, where each rank of this host has a core of its own, and where not.
+const SPIN: Duration = Duration::from_micros(100);
+const SHORT_SPIN: Duration = Duration::from_micros(1);
 
 /// One rank's end of all its connections. All ranks in its interface are ranks of the world.
 pub(super) struct Engine {
     me: usize,
     size: usize,
     spin: Duration,
+    /// There are more ranks on this host than cores.
+    is_crowded: bool,
     state: Mutex<State>,
     /// Also in the state; here for those who sleep on it without the lock.
     epoll: Arc<OwnedFd>,
@@ -117,7 +126,11 @@ impl Engine {
         let host = |rank: usize| (roster[rank].unix.map(|(host, _)| host), roster[rank].tcp.ip());
         let neighbours = (0..size).filter(|rank| host(*rank) == host(me)).count();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let spin = config.spin.unwrap_or(if neighbours <= cores { SPIN } else { Duration::ZERO });
+        let is_crowded = neighbours > cores;
+        let spin = config.spin.unwrap_or(if is_crowded { SHORT_SPIN } else { SPIN });
+        if config.shared_memory {
+            remote::permit();
+        }
         let now = Instant::now();
         let mut state = State {
             me,
@@ -149,6 +162,14 @@ impl Engine {
             heartbeat: config.heartbeat,
             last_beat: now,
             next_timer: now,
+            shared: config.shared_memory,
+            number: Box::new(random()),
+            rings: Vec::new(),
+            stuck: Vec::new(),
+            armed: false,
+            looks: 0,
+            sockets_matter: true,
+            pulls: VecDeque::new(),
             crew: Crew::default(),
         };
         for (peer, stream) in star {
@@ -157,6 +178,7 @@ impl Engine {
             let token = state.add_wire(Wire { stream, phase, wants_room: false }, EventFlags::IN)?;
             state.links[peer].wires.push(token);
             state.links[peer].sends_on = Some(token);
+            state.offer_ring(peer);
         }
         if config.connect_all {
             for peer in me + 1..size {
@@ -165,10 +187,12 @@ impl Engine {
                 }
             }
         }
+        state.flush_dirty();
         let engine = Arc::new(Engine {
             me,
             size,
             spin,
+            is_crowded,
             state: Mutex::new(state),
             epoll,
             beds: Beds::new()?,
@@ -237,7 +261,7 @@ impl Engine {
 
     /// Looks once for what has arrived and what can go out.
     pub(super) fn progress(&self) {
-        self.visit().look();
+        self.look_once();
     }
 
     /// Makes every thread in [`Engine::wait_until`] ask again.
@@ -301,6 +325,12 @@ impl Drop for Turn<'_> {
             after.into_iter().for_each(operation::After::run);
         }
     }
+}
+
+fn random() -> [u8; 16] {
+    let mut number = [0; 16];
+    getrandom::fill(&mut number).expect("the system has random numbers");
+    number
 }
 
 /// A message taken out of matching. Dropped, it is lost, as if received into an empty buffer.

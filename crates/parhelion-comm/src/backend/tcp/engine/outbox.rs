@@ -11,6 +11,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use super::frame::{Frame, HEADER, Kind, MAX_PIECE};
 use super::operation::Slot;
+use super::ring::{Corrupt, Writer};
 use crate::backend::tcp::join::Stream;
 
 /// The bytes of a message that waits at its sender.
@@ -48,6 +49,25 @@ impl Bytes {
         match self {
             Bytes::Lent(slot) => Some(slot),
             Bytes::Owned(_) => None,
+        }
+    }
+}
+
+/// Where bytes are written.
+pub(super) enum Pipe<'a> {
+    Stream(&'a Stream),
+    Ring(&'a mut Writer),
+}
+
+impl Pipe<'_> {
+    fn write(&mut self, parts: [&[u8]; 3]) -> io::Result<usize> {
+        match self {
+            Pipe::Stream(stream) => write(stream, &parts.map(IoSlice::new)),
+            Pipe::Ring(ring) => match ring.write(parts) {
+                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                Ok(n) => Ok(n),
+                Err(Corrupt) => Err(io::ErrorKind::InvalidData.into()),
+            },
         }
     }
 }
@@ -118,11 +138,11 @@ impl Outbox {
         *self = Outbox::default();
     }
 
-    /// Writes as much as `stream` takes; `left` gets the operations of messages that are out whole. Whether anything was written.
-    pub(super) fn flush(&mut self, stream: &Stream, left: &mut Vec<Arc<Slot>>) -> io::Result<bool> {
+    /// Writes as much as `pipe` takes; `left` gets the operations of messages that are out whole. Whether anything was written.
+    pub(super) fn flush(&mut self, pipe: &mut Pipe<'_>, left: &mut Vec<Arc<Slot>>) -> io::Result<bool> {
         let mut wrote = false;
         while !self.is_empty() {
-            match self.write(stream, left) {
+            match self.write(pipe, left) {
                 Ok(()) => wrote = true,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e),
@@ -131,7 +151,7 @@ impl Outbox {
         Ok(wrote)
     }
 
-    fn write(&mut self, stream: &Stream, left: &mut Vec<Arc<Slot>>) -> io::Result<()> {
+    fn write(&mut self, pipe: &mut Pipe<'_>, left: &mut Vec<Arc<Slot>>) -> io::Result<()> {
         if self.piece.is_none()
             && let Some(message) = self.messages.front()
         {
@@ -151,8 +171,7 @@ impl Outbox {
             }
             _ => (&[], &[]),
         };
-        let parts = [IoSlice::new(queue), IoSlice::new(header), IoSlice::new(bytes)];
-        let n = write(stream, &parts)?;
+        let n = pipe.write([queue, header, bytes])?;
         let (from_queue, from_header) = (n.min(queue.len()), (n.saturating_sub(queue.len())).min(header.len()));
         let from_bytes = n - from_queue - from_header;
         self.queue_sent += from_queue;

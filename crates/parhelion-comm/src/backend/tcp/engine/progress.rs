@@ -5,7 +5,9 @@
 //! 2. The helper sleeps on epoll only while no thread waits and none has come by since its last look. A thread that begins to wait
 //!    rings it out of there. Otherwise it naps and looks again; naps grow to [`NAP`], and further while one thread sleeps on
 //!    epoll without a break. Then whoever ends that sleep rings, too.
-//! 3. Epoll is asked for readiness by level and only under the lock; asleep, threads wait for the epoll descriptor itself to
+//! 3. Before anybody sleeps on epoll, he arms: peers with rings in shared memory then wake this rank through its sockets
+//!    (see [`shared`](super::shared)).
+//! 4. Epoll is asked for readiness by level and only under the lock; asleep, threads wait for the epoll descriptor itself to
 //!    become readable. So no readiness is lost to the thread that happens to see it first.
 
 use std::cell::Cell;
@@ -23,6 +25,11 @@ use super::door::DOOR_UNIX;
 use super::link::Phase;
 use super::state::State;
 use crate::error::Result;
+
+/// Looks of threads that do not wait, one after the other, before peers are told that somebody looks.
+const LOOKS: u32 = 8;
+/// Spins between two yields to whoever else needs the core, where each rank has one.
+const SPINS: u32 = 32;
 
 /// The helper's shortest nap, and the longest while threads come by.
 const SHORT_NAP: Duration = Duration::from_micros(100);
@@ -47,6 +54,8 @@ pub(super) struct Crew {
     waiting: usize,
     /// How often threads came by.
     pub(super) visits: u64,
+    /// How often threads that do not wait have looked since peers were asked to wake this rank.
+    looks: u32,
     /// Whether a waiting thread sleeps on epoll, whether its bell has been rung, and how often one has.
     asleep: bool,
     rung: bool,
@@ -110,8 +119,18 @@ fn doze(fds: &mut [PollFd<'_>], limit: Duration) {
 }
 
 impl State {
-    /// Looks once at the sockets, first where something came last: whether anything was there.
+    /// Looks once at everything, though not at the sockets each time while all peers have rings: whether anything was there.
     pub(super) fn look(&mut self) -> bool {
+        let mut any = self.look_at_rings();
+        any |= self.pull();
+        if self.is_socket_time() {
+            any |= self.look_at_sockets();
+        }
+        any
+    }
+
+    /// Looks once at the sockets, first where something came last: whether anything was there.
+    fn look_at_sockets(&mut self) -> bool {
         if let Some(hot) = self.hot
             && self.read_wire(hot)
         {
@@ -193,9 +212,13 @@ impl Engine {
         let _visit = Visit::new(self);
         let mut spin_from = begin;
         let mut last_news = u64::MAX;
+        let mut spins = 0u32;
         loop {
             let news = {
                 let mut turn = self.turn();
+                if turn.armed && !turn.crew.asleep {
+                    turn.disarm();
+                }
                 turn.look();
                 turn.news
             };
@@ -211,8 +234,13 @@ impl Engine {
                 (last_news, spin_from) = (news, now);
             }
             if now.duration_since(spin_from) < self.spin {
-                // Whoever is waited for may need this core.
-                std::thread::yield_now();
+                spins = spins.wrapping_add(1);
+                if self.is_crowded || spins.is_multiple_of(SPINS) {
+                    // Whoever is waited for may need this core.
+                    std::thread::yield_now();
+                } else {
+                    std::hint::spin_loop();
+                }
             } else {
                 self.sleep(news, left.unwrap_or(LONG));
                 spin_from = Instant::now();
@@ -220,10 +248,26 @@ impl Engine {
         }
     }
 
+    /// See [`Engine::progress`].
+    pub(super) fn look_once(&self) {
+        let mut turn = self.visit();
+        if turn.armed && !turn.crew.asleep {
+            turn.crew.looks += 1;
+            // Somebody who comes again and again need not be woken; should he stay away, the helper notices.
+            if turn.crew.looks > LOOKS {
+                if turn.crew.helper_serves {
+                    self.beds.ring_helper(&mut turn.crew);
+                }
+                turn.disarm();
+            }
+        }
+        turn.look();
+    }
+
     /// Sleeps until there is something to read, or news that are not `seen`.
     fn sleep(&self, seen: u64, limit: Duration) {
         let mut state = self.lock();
-        if state.news != seen {
+        if state.news != seen || !state.arm() {
             return;
         }
         if state.crew.asleep {
@@ -240,6 +284,7 @@ impl Engine {
         doze(fds, limit);
         let mut state = self.lock();
         state.crew.asleep = false;
+        state.sockets_matter = true;
         if std::mem::take(&mut state.crew.rung) {
             silence(&self.beds.bell);
         }
@@ -272,11 +317,17 @@ impl Engine {
                 self.lock().crew.helper_naps = false;
             } else {
                 nap = SHORT_NAP;
-                turn.crew.helper_serves = true;
-                drop(turn);
-                doze(&mut [PollFd::new(&*self.epoll, PollFlags::IN), bell], due);
+                turn.crew.looks = 0;
+                if turn.arm() {
+                    turn.crew.helper_serves = true;
+                    drop(turn);
+                    doze(&mut [PollFd::new(&*self.epoll, PollFlags::IN), bell], due);
+                } else {
+                    drop(turn);
+                }
                 let mut turn = self.turn();
                 turn.crew.helper_serves = false;
+                turn.sockets_matter = true;
                 turn.look();
             }
         }

@@ -10,12 +10,13 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::death::End;
 use super::forget::Forgotten;
-use super::frame::{Flaw, Frame, Kind};
+use super::frame::{Flaw, Frame, Kind, RING_BYTES};
 use super::inbox::{self, Filled, Found, Inbox, Sink};
 use super::link::{Arrival, Body, CREDIT, Link, Phase, Wire, cost};
 use super::matching::Mail;
 use super::operation::{After, Envelope, Fault, Slot, Stage};
 use super::progress::Crew;
+use super::pull::Pull;
 use crate::backend::tcp::join::{Doors, HostId, JobKey, Member};
 
 /// What the engine's lock guards.
@@ -62,6 +63,20 @@ pub(super) struct State {
     pub(super) heartbeat: Duration,
     pub(super) last_beat: Instant,
     pub(super) next_timer: Instant,
+    /// Shared memory may be used.
+    pub(super) shared: bool,
+    /// Random, and told to peers on this machine alone: who reads it here reads this process's memory.
+    pub(super) number: Box<[u8; 16]>,
+    /// Peers whose frames come through rings, and those whose rings are full.
+    pub(super) rings: Vec<usize>,
+    pub(super) stuck: Vec<usize>,
+    /// Whether peers are to wake this rank.
+    pub(super) armed: bool,
+    /// Counts looks, for those at the sockets; whether every look is one.
+    pub(super) looks: u32,
+    pub(super) sockets_matter: bool,
+    /// Messages that are being read out of their senders' memory.
+    pub(super) pulls: VecDeque<Pull>,
     pub(super) crew: Crew,
 }
 
@@ -117,7 +132,7 @@ impl State {
 
     pub(super) fn flush(&mut self, peer: usize) {
         let link = &mut self.links[peer];
-        if link.out.is_empty() {
+        if link.out.is_empty() && !link.ring_out.is_leaving() {
             return;
         }
         let Some(token) = link.sends_on else {
@@ -126,8 +141,9 @@ impl State {
         };
         let Some(wire) = self.wires.get_mut(&token) else { return };
         let mut left = Vec::new();
-        let flushed = link.out.flush(&wire.stream, &mut left);
-        let wants_room = !link.out.is_empty();
+        let flushed = link.flush(&wire.stream, &mut left);
+        let is_empty = link.out.is_empty();
+        let wants_room = link.ring_out.up().is_none() && (!is_empty || link.ring_out.is_leaving());
         if wants_room != wire.wants_room && flushed.is_ok() {
             wire.wants_room = wants_room;
             let flags = if wants_room { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
@@ -136,7 +152,26 @@ impl State {
         }
         if matches!(flushed, Ok(true)) {
             link.spoke = Instant::now();
-            self.news += u64::from(!wants_room);
+            self.news += u64::from(is_empty);
+        }
+        if let Some(ring) = link.ring_out.up() {
+            let wake = ring.take_wake();
+            if is_empty {
+                self.stuck.retain(|other| *other != peer);
+            } else {
+                if !self.stuck.contains(&peer) {
+                    self.stuck.push(peer);
+                }
+                if self.armed && flushed.is_ok() {
+                    ring.will_sleep();
+                    if ring.has_room() {
+                        self.mark(peer);
+                    }
+                }
+            }
+            if wake {
+                self.wake(peer);
+            }
         }
         for slot in left {
             self.finish_send(&slot);
@@ -185,7 +220,7 @@ impl State {
             self.wires.insert(token, wire);
             if let Err(end) = read {
                 self.lose_wire(token, peer, end);
-            } else if any {
+            } else if any && !self.links[peer].ring_stands {
                 self.hot = Some(token);
             }
         } else if let Some(slot) = slot
@@ -224,6 +259,9 @@ impl State {
                         if !std::mem::replace(used, true) && self.links[peer].sends_on.is_none() {
                             self.send_on(peer, token);
                         }
+                        if self.links[peer].ring_stands && frame.kind != Kind::Ping {
+                            return Err(End::Garbled(Flaw::Ring));
+                        }
                         self.frame(peer, frame, inbox).map_err(End::Garbled)?;
                     }
                     Found::Complete(body) => self.complete(peer, body),
@@ -244,12 +282,13 @@ impl State {
     /// This rank's frames to `peer` go on the wire `token` from now on.
     pub(super) fn send_on(&mut self, peer: usize, token: u64) {
         self.links[peer].sends_on = Some(token);
+        self.offer_ring(peer);
         self.say_goodbye();
         self.mark(peer);
     }
 
-    fn frame(&mut self, peer: usize, frame: Frame, inbox: &mut Inbox) -> Result<(), Flaw> {
-        let Frame { kind, tag, channel, length, id } = frame;
+    pub(super) fn frame(&mut self, peer: usize, frame: Frame, inbox: &mut Inbox) -> Result<(), Flaw> {
+        let Frame { kind, tag, channel, length, id, at } = frame;
         let len = length as usize;
         match kind {
             Kind::Eager => {
@@ -281,10 +320,10 @@ impl State {
             Kind::Offer => {
                 self.expect_life(peer)?;
                 match self.mail.claim(channel, peer, tag) {
-                    Some(slot) => self.accept(id, Envelope { source: peer, tag, len }, &slot),
+                    Some(slot) => self.accept(id, Envelope { source: peer, tag, len }, at, &slot),
                     None if self.forgotten.contains(channel.context) => self.turn_down(peer, id),
                     None => {
-                        self.mail.store(channel, peer, tag, |_| Body::Offer { id, len });
+                        self.mail.store(channel, peer, tag, |_| Body::Offer { id, len, at });
                         self.news += 1;
                     }
                 }
@@ -301,6 +340,7 @@ impl State {
                     // Its goodbye has ended the offer.
                     return if self.ended[peer].is_some() { Ok(()) } else { Err(Flaw::Id) };
                 };
+                self.links[peer].unlend(id);
                 let fault = offer.retracting.ok_or(Flaw::Id)?;
                 if let Some(slot) = offer.bytes.slot() {
                     self.finish(slot, Err(fault));
@@ -345,6 +385,15 @@ impl State {
                 self.news += 1;
             }
             Kind::Ping => {}
+            Kind::Ring => {
+                if len != RING_BYTES || std::mem::replace(&mut self.links[peer].ring_offered, true) {
+                    return Err(Flaw::Ring);
+                }
+                inbox.expect(frame, Sink::Kept(vec![0; len]));
+            }
+            Kind::RingTaken => self.ring_answered(peer, true)?,
+            Kind::RingRefused => self.ring_answered(peer, false)?,
+            Kind::Switch => self.ring_stands(peer)?,
         }
         Ok(())
     }
@@ -368,12 +417,20 @@ impl State {
     }
 
     /// The receive for an offer is there.
-    pub(super) fn accept(&mut self, id: u64, envelope: Envelope, slot: &Arc<Slot>) {
+    pub(super) fn accept(&mut self, id: u64, envelope: Envelope, at: u64, slot: &Arc<Slot>) {
         let Envelope { source, len, .. } = envelope;
         let wanted = if self.fit(slot, source, len) { len } else { 0 };
         if wanted > 0 {
-            let arrival = Arrival { slot: slot.clone(), envelope, begun: 0, arrived: 0 };
+            let pulls = at != 0 && self.links[source].remote.is_some();
+            // While it is pulled no piece of it may come.
+            let begun = if pulls { len } else { 0 };
+            let arrival = Arrival { slot: slot.clone(), envelope, begun, arrived: 0 };
             self.links[source].arriving.insert(id, arrival);
+            if pulls {
+                self.pulls.push_back(Pull { peer: source, id, at, envelope, done: 0, slot: slot.clone() });
+                self.news += 1;
+                return;
+            }
         } else {
             self.finish(slot, Ok(envelope));
         }
@@ -386,6 +443,7 @@ impl State {
             // Its goodbye has ended the offer.
             return if self.ended[peer].is_some() { Ok(()) } else { Err(Flaw::Id) };
         };
+        link.unlend(id);
         if wanted == 0 {
             if let Some(slot) = offer.bytes.slot() {
                 self.finish(slot, Ok(offer.envelope));
@@ -405,7 +463,7 @@ impl State {
     }
 
     /// The bytes of a frame have come.
-    fn complete(&mut self, peer: usize, body: inbox::Body) {
+    pub(super) fn complete(&mut self, peer: usize, body: inbox::Body) {
         let Frame { kind, tag, channel, id, .. } = body.frame;
         let len = body.frame.payload();
         if kind == Kind::Data {
@@ -420,6 +478,7 @@ impl State {
         }
         let envelope = Envelope { source: peer, tag, len };
         match body.sink {
+            Sink::Kept(bytes) if kind == Kind::Ring => return self.take_ring(peer, &bytes),
             Sink::Slot(slot, _) => self.finish(&slot, Ok(envelope)),
             Sink::Nowhere => {}
             Sink::Kept(bytes) => match self.mail.claim(channel, peer, tag) {

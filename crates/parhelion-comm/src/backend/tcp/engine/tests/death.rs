@@ -6,10 +6,11 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::super::frame::{Flaw, Frame, HEADER, Kind, MAX_EAGER};
+use super::super::shared::RingOut;
 use super::*;
 
 /// Ends as a killed process does: its sockets close.
-fn vanish(engine: &Engine) {
+pub(super) fn vanish(engine: &Engine) {
     let mut state = engine.turn();
     state.doors = None;
     state.visitors.clear();
@@ -17,7 +18,11 @@ fn vanish(engine: &Engine) {
         link.wires.clear();
         link.sends_on = None;
         link.out.clear();
+        (link.ring_out, link.ring_in) = (RingOut::Refused, None);
     });
+    state.rings.clear();
+    state.stuck.clear();
+    state.pulls.clear();
     state.wires.clear();
     state.leaving = Some(super::super::death::End::Died);
     state.crew.stop = true;
@@ -25,13 +30,13 @@ fn vanish(engine: &Engine) {
     engine.stop_helper();
 }
 
-fn lost(rank: usize, how: &'static str) -> Fault {
+pub(super) fn lost(rank: usize, how: &'static str) -> Fault {
     Fault::Lost { rank, how }
 }
 
 #[test]
 fn a_rank_that_returned_is_lost_to_who_waits_for_what_it_never_sent() {
-    for over in [Over::Tcp, Over::Unix] {
+    for over in [Over::Tcp, Over::Unix, Over::Rings] {
         ranks(4, over, |engine| match engine.rank() {
             2 => send(engine, &[9; 100], 1, 1).map(drop).unwrap(),
             me => {
@@ -59,7 +64,7 @@ fn a_rank_that_returned_is_lost_to_who_waits_for_what_it_never_sent() {
 
 #[test]
 fn what_a_rank_sent_before_it_returned_arrives() {
-    for over in [Over::Tcp, Over::Unix] {
+    for over in [Over::Tcp, Over::Unix, Over::Rings] {
         for _ in 0..5 {
             ranks(4, over, |engine| {
                 let me = engine.rank();
@@ -93,7 +98,7 @@ fn offers_to_a_rank_that_returned_fail_and_it_does_not_wait_for_them() {
 
 #[test]
 fn every_rank_that_waits_learns_of_a_death_and_the_others_go_on() {
-    for over in [Over::Tcp, Over::Unix] {
+    for over in [Over::Tcp, Over::Unix, Over::Rings] {
         for dies in [1, 3] {
             let start = std::sync::Barrier::new(4);
             ranks(4, over, |engine| {
@@ -177,7 +182,7 @@ fn played(config: &Config) -> (Arc<Engine>, Stream) {
 
 fn frame(kind: Kind, tag: u32, length: u64, id: u64) -> Frame {
     let channel = if matches!(kind, Kind::Eager | Kind::Offer) { CHANNEL } else { Channel { context: 0, lane: 0 } };
-    Frame { kind, tag, channel, length, id }
+    Frame { kind, tag, channel, length, id, at: 0 }
 }
 
 /// The next frame but signs of life.
@@ -309,7 +314,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn whatever_a_peer_writes_ends_in_its_loss_or_in_messages(
-        frames in prop::collection::vec((1u8..14, 0u32..4, 0u64..200, 0u64..4, any::<bool>()), 0..20),
+        frames in prop::collection::vec((1u8..19, 0u32..4, 0u64..200, 0u64..4, any::<bool>()), 0..20),
         noise in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let _watch = Watch::new();
@@ -322,7 +327,8 @@ proptest! {
             if is_plain {
                 bytes[8..20].fill(0);
             }
-            let payload = if kind == Kind::Eager as u8 || kind == Kind::Data as u8 { length as usize } else { 0 };
+            let has_bytes = [Kind::Eager, Kind::Data, Kind::Ring].map(|kind| kind as u8).contains(&kind);
+            let payload = if has_bytes { length as usize } else { 0 };
             let _ = (&stream).write_all(&bytes);
             let _ = (&stream).write_all(&pattern(payload, id));
         }
@@ -352,7 +358,8 @@ fn a_silent_peer_is_lost_and_an_idle_one_is_not() {
         let begin = Instant::now();
         let receive = irecv(engine, 8, Some(1 - engine.rank()), Some(1));
         engine.wait_until(Some(2 * config.heartbeat), || receive.operation.is_over());
-        assert!(begin.elapsed() >= 2 * config.heartbeat, "{:?}", receive.operation.result());
+        // The other one's limit may have passed a little earlier.
+        assert!(begin.elapsed() >= 2 * config.heartbeat || receive.operation.result().is_some_and(|end| end.is_ok()));
         send(engine, &[1], 1 - engine.rank(), 1).unwrap();
         receive.wait(engine).unwrap();
     });
@@ -360,7 +367,7 @@ fn a_silent_peer_is_lost_and_an_idle_one_is_not() {
 
 #[test]
 fn strangers_at_the_door_disturb_nothing() {
-    for over in [Over::Tcp, Over::Unix] {
+    for over in [Over::Tcp, Over::Unix, Over::Rings] {
         ranks(3, over, |engine| {
             if engine.rank() == 0 {
                 recv(engine, 1, Some(1), Some(1)).unwrap();
@@ -404,9 +411,9 @@ fn a_rank_that_failed_takes_nobody_with_it_who_does_not_wait_for_it() {
 
 #[test]
 fn a_death_at_any_point_ends_what_is_under_way_and_corrupts_nothing() {
-    for seed in 0..24u64 {
-        let over = if seed % 2 == 0 { Over::Tcp } else { Over::Unix };
-        let (dies, at) = ((seed / 2 % 3) as usize, seed as usize * 7 % 40);
+    for seed in 0..36u64 {
+        let over = [Over::Tcp, Over::Unix, Over::Rings][seed as usize % 3];
+        let (dies, at) = ((seed / 3 % 3) as usize, seed as usize * 7 % 40);
         ranks(3, over, |engine| {
             let me = engine.rank();
             let members: Arc<[usize]> = Arc::from([0, 1, 2]);

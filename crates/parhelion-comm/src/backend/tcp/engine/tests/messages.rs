@@ -5,12 +5,12 @@ use super::super::link::CREDIT;
 use super::*;
 use crate::route::Route;
 
-const BOTH: [Over; 2] = [Over::Tcp, Over::Unix];
+const ALL: [Over; 3] = [Over::Tcp, Over::Unix, Over::Rings];
 
 #[test]
 fn messages_of_every_length_arrive_between_all_pairs() {
     let lengths = [0, 1, 8, 4096, 65536, 65537, 300_000, (4 << 20) + 1, 9 << 20];
-    for over in BOTH {
+    for over in ALL {
         ranks(3, over, |engine| {
             for (i, len) in lengths.into_iter().enumerate() {
                 let me = engine.rank();
@@ -33,7 +33,7 @@ fn messages_of_every_length_arrive_between_all_pairs() {
 
 #[test]
 fn a_message_that_came_before_its_receive_is_kept() {
-    for over in BOTH {
+    for over in ALL {
         ranks(2, over, |engine| {
             if engine.rank() == 0 {
                 send(engine, &[1; 100], 1, 5).unwrap();
@@ -53,7 +53,7 @@ fn a_message_that_came_before_its_receive_is_kept() {
 #[test]
 fn messages_of_one_sender_are_received_in_order_by_wildcards_under_load() {
     const COUNT: u32 = 3000;
-    for over in BOTH {
+    for over in ALL {
         ranks(4, over, |engine| {
             if engine.rank() > 0 {
                 let sends: Vec<_> = (0..COUNT)
@@ -95,7 +95,7 @@ fn messages_of_one_sender_are_received_in_order_by_wildcards_under_load() {
 #[test]
 fn ten_thousand_operations_can_be_under_way() {
     const COUNT: usize = 10_000;
-    ranks(2, Over::Unix, |engine| {
+    ranks(2, Over::Rings, |engine| {
         let peer = 1 - engine.rank();
         let mut receives: Vec<_> = (0..COUNT).map(|i| irecv(engine, 64, Some(peer), Some(i as u32))).collect();
         let mode = |i| if i % 2 == 0 { SendMode::Standard } else { SendMode::Synchronous };
@@ -112,7 +112,7 @@ fn ten_thousand_operations_can_be_under_way() {
 #[test]
 fn ten_thousand_unexpected_messages_are_found_by_tag_in_any_order() {
     const COUNT: u32 = 10_000;
-    ranks(2, Over::Unix, |engine| {
+    ranks(2, Over::Rings, |engine| {
         if engine.rank() == 0 {
             let sends: Vec<_> = (0..COUNT).map(|i| isend(engine, vec![i as u8], 1, i, SendMode::Standard)).collect();
             finish_all(engine, &sends);
@@ -127,7 +127,7 @@ fn ten_thousand_unexpected_messages_are_found_by_tag_in_any_order() {
 #[test]
 fn a_sender_of_many_messages_holds_few_bytes_at_a_receiver_that_does_not_receive() {
     const COUNT: u32 = 20_000;
-    for over in BOTH {
+    for over in ALL {
         ranks(2, over, |engine| {
             if engine.rank() == 0 {
                 let sends: Vec<_> =
@@ -185,7 +185,7 @@ fn a_message_longer_than_its_buffer_is_truncated_and_the_next_one_whole() {
 
 #[test]
 fn a_synchronous_send_ends_when_its_receive_is_there_and_not_before() {
-    ranks(2, Over::Unix, |engine| {
+    ranks(2, Over::Rings, |engine| {
         if engine.rank() == 0 {
             for len in [0, 8, 100_000] {
                 let first = isend(engine, pattern(len, 3), 1, 1, SendMode::Synchronous);
@@ -257,7 +257,7 @@ fn a_taken_message_is_nobody_elses() {
 
 #[test]
 fn what_has_not_matched_can_be_cancelled() {
-    ranks(2, Over::Unix, |engine| {
+    ranks(2, Over::Rings, |engine| {
         let me = engine.rank();
         // Of a tag that nobody sends.
         let receive = irecv(engine, 8, Some(1 - me), Some(9));
@@ -295,7 +295,7 @@ fn what_has_not_matched_can_be_cancelled() {
 #[test]
 fn memory_that_is_taken_back_is_not_used_any_more() {
     const LONG: usize = 30 << 20;
-    for over in BOTH {
+    for over in ALL {
         ranks(2, over, |engine| {
             if engine.rank() == 0 {
                 let mut bytes = pattern(LONG, 1);
@@ -338,7 +338,7 @@ fn memory_that_is_taken_back_is_not_used_any_more() {
 
 #[test]
 fn ranks_that_dial_each_other_at_once_lose_nothing_and_keep_their_order() {
-    for over in BOTH {
+    for over in ALL {
         for _ in 0..10 {
             let start = std::sync::Barrier::new(5);
             ranks(5, over, |engine| {
@@ -361,7 +361,8 @@ fn ranks_that_dial_each_other_at_once_lose_nothing_and_keep_their_order() {
 
 #[test]
 fn the_route_to_each_rank_is_known() {
-    for (over, route) in [(Over::Tcp, Route::Tcp), (Over::Unix, Route::UnixSocket)] {
+    let routes = [(Over::Tcp, Route::Tcp), (Over::Unix, Route::UnixSocket), (Over::Rings, Route::SharedMemory)];
+    for (over, route) in routes {
         ranks(3, over, |engine| {
             for rank in 0..3 {
                 let expected = if rank == engine.rank() { Route::Itself } else { route };
@@ -386,7 +387,7 @@ fn all_links_can_stand_from_the_start() {
 
 #[test]
 fn threads_of_one_rank_send_and_receive_at_the_same_time() {
-    ranks(3, Over::Unix, |engine| {
+    ranks(3, Over::Rings, |engine| {
         thread::scope(|scope| {
             for t in 0..4u32 {
                 scope.spawn(move || {

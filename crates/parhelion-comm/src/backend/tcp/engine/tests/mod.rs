@@ -2,6 +2,7 @@
 
 mod death;
 mod messages;
+mod shared;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -26,6 +27,8 @@ const CHANNEL: Channel = Channel { context: 1, lane: 0 };
 enum Over {
     Tcp,
     Unix,
+    /// Unix sockets, and shared memory beside them.
+    Rings,
 }
 
 /// What the rendezvous would leave to each of `size` ranks.
@@ -51,7 +54,7 @@ fn door(over: Over) -> (Doors, Member) {
     tcp.set_nonblocking(true).unwrap();
     let mut member = Member { tcp: tcp.local_addr().unwrap(), unix: None };
     let mut unix = None;
-    if over == Over::Unix {
+    if over != Over::Tcp {
         let name = UnixName::new();
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(name.path()).unwrap()).unwrap();
@@ -64,7 +67,7 @@ fn door(over: Over) -> (Doors, Member) {
 }
 
 fn pair(over: Over) -> (Stream, Stream) {
-    if over == Over::Unix {
+    if over != Over::Tcp {
         let (a, b) = UnixStream::pair().unwrap();
         return (Stream::unix(a), Stream::unix(b));
     }
@@ -74,7 +77,7 @@ fn pair(over: Over) -> (Stream, Stream) {
 }
 
 fn config() -> Config {
-    Config::default()
+    Config { shared_memory: false, ..Config::default() }
 }
 
 /// Runs `main` at each of `size` ranks, each in its thread; then they leave.
@@ -84,6 +87,7 @@ fn ranks<T: Send>(size: usize, over: Over, main: impl Fn(&Arc<Engine>) -> T + Sy
 
 fn ranks_with<T: Send>(size: usize, over: Over, config: &Config, main: impl Fn(&Arc<Engine>) -> T + Sync) -> Vec<T> {
     let _watch = Watch::new();
+    let config = &Config { shared_memory: over == Over::Rings, ..config.clone() };
     thread::scope(|scope| {
         let threads: Vec<_> = joined(size, over)
             .into_iter()

@@ -125,8 +125,7 @@ impl Engine {
         }
         let host = |rank: usize| (roster[rank].unix.map(|(host, _)| host), roster[rank].tcp.ip());
         let neighbours = (0..size).filter(|rank| host(*rank) == host(me)).count();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let is_crowded = neighbours > cores;
+        let is_crowded = neighbours > cores();
         let spin = config.spin.unwrap_or(if is_crowded { SHORT_SPIN } else { SPIN });
         if config.shared_memory {
             remote::permit();
@@ -324,6 +323,16 @@ impl Drop for Turn<'_> {
             drop(state);
             after.into_iter().for_each(operation::After::run);
         }
+    }
+}
+
+/// The cores that the ranks of this host have, as far as this rank can see: its own, or, where it is bound to one, which says
+/// nothing of the others, the machine's.
+fn cores() -> usize {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        // SAFETY: asks for a number.
+        1 => usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1).max(1),
+        cores => cores,
     }
 }
 

@@ -72,7 +72,7 @@ fn every_operation_is_measured_in_the_form_of_the_peers() {
 fn the_exchange_has_both_modes_and_bears_an_odd_rank() {
     let lines = bench("exchange", "3");
     assert_eq!(lines.len(), 12);
-    assert!(lines.iter().all(|line| line["ok"] == true && line["variant"] == "isend_irecv"));
+    assert!(lines.iter().all(|line| line["ok"] == true && line["variant"] == "send_recv"));
     assert_eq!(lines.iter().filter(|line| line["mode"] == "touch").count(), 6);
 }
 

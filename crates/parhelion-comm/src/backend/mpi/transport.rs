@@ -347,9 +347,10 @@ impl Transport for MpiTransport {
         // SAFETY: the caller's promise.
         unsafe {
             match (direct, guarded) {
-                (true, false) => self.send_recv_at_once(from, into),
-                (true, true) if into.len > guard::SMALL => self.send_recv_probed(from, into),
-                _ => send_recv_started(self, from, into),
+                (true, false) if self.runtime.open_mpi => self.send_recv_at_once(from, into),
+                (true, true) if into.len <= guard::SMALL => send_recv_started(self, from, into),
+                (true, _) => self.send_beside_recv(from, into),
+                (false, _) => send_recv_started(self, from, into),
             }
         }
     }

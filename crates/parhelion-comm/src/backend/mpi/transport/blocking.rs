@@ -175,7 +175,8 @@ impl MpiTransport {
         unsafe { Taken::new(self.comm.clone(), message, found).receive(buf.cast(), len) }
     }
 
-    /// A send and a receive that need no guard, or have the runway: one call.
+    /// A send and a receive by one call of Open MPI, into the runway. MPICH's `MPI_Sendrecv` returns without finishing the
+    /// send where the receive is truncated, and whoever is to receive that waits for ever.
     ///
     /// # Safety
     /// As [`Transport::send_recv`].
@@ -204,16 +205,16 @@ impl MpiTransport {
         Ok(received)
     }
 
-    /// A send, and a receive that looks at the message's length first (see `guard`).
+    /// A send in flight, and a receive that blocks.
     ///
     /// # Safety
     /// As [`Transport::send_recv`].
-    pub(super) unsafe fn send_recv_probed(&self, from: Outgoing, into: Incoming) -> Result<Status> {
+    pub(super) unsafe fn send_beside_recv(&self, from: Outgoing, into: Incoming) -> Result<Status> {
         // SAFETY: the caller's promise: the operation ends before this returns.
         let mut sent =
             Finished::new(unsafe { self.isend(from.buf, from.len, from.dest, from.tag, SendMode::Standard) }?);
         // SAFETY: the caller's promise.
-        let status = unsafe { self.recv_guarded(into.buf, into.len, into.source, into.tag) }?;
+        let status = unsafe { self.recv(into.buf, into.len, into.source, into.tag) }?;
         sent.wait()?;
         Ok(status)
     }

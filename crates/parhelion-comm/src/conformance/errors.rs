@@ -52,16 +52,15 @@ fn truncated_blocking(c: &Communicator) -> Outcome {
         equal("the message after it", c.recv_vec::<u8>(left, 1)?.0, vec![4; 3])?;
         sent.wait()?;
         next.wait()?;
-        // From anyone, the error names who it was, where the library below knows.
-        let sent = c.isend(pattern::<u8>(1, bytes), right, 1)?;
-        let mut got = vec![0u8; capacity];
-        let error = truncated("from anyone", bytes, capacity, c.recv(&mut got, Any, 1).map(drop))?;
-        let is_named = error.peer() == Some(left) || c.backend() == BackendKind::Mpi && error.peer().is_none();
-        ensure(
-            is_named,
-            format_args!("{bytes} bytes from rank {left} into {capacity}: the error names {:?}", error.peer()),
-        )?;
-        sent.wait()?;
+        // From anyone, the error names who it was. Not every MPI library reports anything then: MPICH 5.0 does not where the
+        // buffer has no room at all and was there first.
+        if c.backend() != BackendKind::Mpi {
+            let sent = c.isend(pattern::<u8>(1, bytes), right, 1)?;
+            let mut got = vec![0u8; capacity];
+            let error = truncated("from anyone", bytes, capacity, c.recv(&mut got, Any, 1).map(drop))?;
+            equal(format_args!("the sender of {bytes} bytes into {capacity}"), error.peer(), Some(left))?;
+            sent.wait()?;
+        }
         // With the buffer there before the message.
         let mut got = vec![0u8; capacity];
         let result = c.send_recv(&pattern::<u8>(1, bytes), right, 2, &mut got, left, 2);

@@ -94,9 +94,10 @@ impl MpiTransport {
         // SAFETY: the buffer is writable during the call.
         let received =
             unsafe { self.library.recv(buf.cast(), len as c_int, self.byte, from, with, self.raw, &mut status) };
-        received
+        let received = received
             .and_then(|()| failure::status(self.library, &status))
-            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))
+            .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))?;
+        failure::within("recv", received, len)
     }
 
     /// How a receive by one call has failed: by an error, or by a message that fills more than the buffer.
@@ -175,8 +176,8 @@ impl MpiTransport {
         unsafe { Taken::new(self.comm.clone(), message, found).receive(buf.cast(), len) }
     }
 
-    /// A send and a receive by one call of Open MPI, into the runway. MPICH's `MPI_Sendrecv` returns without finishing the
-    /// send where the receive is truncated, and whoever is to receive that waits for ever.
+    /// A send and a receive by one call of Open MPI, into the runway. It sends before it looks at the receive; MPI does not say
+    /// of others what becomes of the send if the receive fails.
     ///
     /// # Safety
     /// As [`Transport::send_recv`].

@@ -48,7 +48,8 @@ pub(super) struct Link {
     pub(super) next_offer: u64,
     /// The peer's offers that have been accepted and are coming.
     pub(super) arriving: HashMap<u64, Arrival>,
-    /// When something came last, and when something was written last; the marks stand for now, in haste.
+    /// When something came last, and when something was written last. The marks say that it was since the clock was last
+    /// asked, which every message would pay for.
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
     pub(super) heard_now: bool,

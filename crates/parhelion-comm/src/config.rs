@@ -94,12 +94,12 @@ impl FromStr for ThreadLevel {
 /// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
 /// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
 /// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
-/// | `spin` | `PARHELION_SPIN` = microseconds | 20 (local) or 100 (tcp), or 1 with more ranks than cores |
+/// | `spin` | `PARHELION_SPIN` = microseconds | 20 (local) or 1000 (tcp), or 1 with more ranks than cores |
 /// | `join_timeout` | `PARHELION_JOIN_TIMEOUT` = seconds | 60 |
 /// | `heartbeat` | `PARHELION_HEARTBEAT` = seconds | 30 |
 /// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |
 /// | `connect_all` | `PARHELION_TCP_CONNECT` = `lazy`, `all` | `lazy` |
-/// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536 |
+/// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536, within a host never more than 16384 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {

@@ -10,7 +10,7 @@ use super::link::{Body, Offer, cost};
 use super::matching::{Selector, Waiting};
 use super::operation::{Channel, Envelope, Fault, Handle, Slot, Stage};
 use super::outbox::{Bytes, write};
-use super::pull::SHORTEST;
+use super::pull::LONGEST_COPIED;
 use super::shared::RingOut;
 use super::state::State;
 use crate::backend::SendMode;
@@ -30,7 +30,8 @@ impl State {
         mode: SendMode,
     ) -> Handle {
         let link = &mut self.links[dest];
-        let is_eager = mode == SendMode::Standard && len <= self.eager_limit && cost(len) <= link.credit;
+        let limit = self.eager_limit.min(if link.ring_out.up().is_some() { LONGEST_COPIED } else { usize::MAX });
+        let is_eager = mode == SendMode::Standard && len <= limit && cost(len) <= link.credit;
         let envelope = Envelope { source: self.me, tag, len };
         if dest == self.me {
             // SAFETY: the caller's promise.
@@ -47,7 +48,7 @@ impl State {
             let id = link.next_offer;
             let slot = Slot::new(buf.cast_mut(), len, tag, Stage::Offered { dest, id });
             link.offers.insert(id, Offer { bytes: Bytes::Lent(slot.clone()), len, envelope, retracting: None });
-            let lends = len >= SHORTEST && self.links[dest].ring_out.up().is_some_and(|ring| ring.lend(id));
+            let lends = len > LONGEST_COPIED && self.links[dest].ring_out.up().is_some_and(|ring| ring.lend(id));
             let at = if lends { buf.expose_provenance() as u64 } else { 0 };
             self.push(dest, &Frame { kind: Kind::Offer, tag, channel, length: len as u64, id, at });
             return Handle::Slot(slot);

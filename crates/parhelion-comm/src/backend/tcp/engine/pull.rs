@@ -14,8 +14,8 @@ use super::frame::{Frame, Kind};
 use super::operation::{Envelope, Slot};
 use super::state::State;
 
-/// Shorter messages are not worth two system calls.
-pub(super) const SHORTEST: usize = 4 << 10;
+/// Messages of up to so many bytes go through the ring: two copies, but no system call and no answer to wait for.
+pub(super) const LONGEST_COPIED: usize = 16 << 10;
 /// Read at once: some 50 microseconds.
 const PIECE: usize = 512 << 10;
 

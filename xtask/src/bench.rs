@@ -233,6 +233,9 @@ impl Bench<'_> {
             println!("== processes over tcp, round {round} of {}", self.rounds);
             let mut add = |side: Option<Side>, out: &str| messages.add(side.expect("no limits here"), out);
             self.measure("sockets", Some(Side::Sockets), clean_command(sockets_path()), &mut add)?;
+            let mut over_wire = self.over_tcp("pingpong");
+            over_wire.env("PARHELION_SHARED_MEMORY", "0");
+            self.measure("pingpong", Some(Side::Wire), over_wire, &mut add)?;
             self.measure("pingpong", Some(Side::Tcp), self.over_tcp("pingpong"), &mut add)?;
             if self.has_peers {
                 self.measure("pingpong", Some(Side::Peer(library.name)), peer(library, "pingpong"), &mut add)?;

@@ -110,9 +110,10 @@ fn long_messages_arrive_whether_memory_can_be_read_or_not() {
 #[test]
 fn a_peer_whose_ring_says_what_cannot_be_is_lost() {
     for is_reader in [true, false] {
-        let (told, over) = (Barrier::new(2), Barrier::new(2));
+        let (stood, told, over) = (Barrier::new(2), Barrier::new(2), Barrier::new(2));
         ranks(2, Over::Rings, |engine| {
             stand(engine, 1 - engine.rank());
+            stood.wait();
             if engine.rank() == 1 {
                 let mut state = engine.lock();
                 if is_reader {

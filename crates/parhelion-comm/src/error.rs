@@ -60,7 +60,8 @@ pub enum ErrorKind {
     /// An operator that is not defined for the element type.
     #[error("{0}")]
     UndefinedOp(String),
-    /// The peer returned, panicked or exited, so what this rank waits for can never come.
+    /// The peer returned, panicked or exited, so what this rank waits for can never come. Or, over tcp, it has dropped the
+    /// communicator, and a send that waits to be received never will be.
     #[error("peer lost: rank {rank} has {how}")]
     PeerLost {
         /// The lost rank, in the communicator of the operation.

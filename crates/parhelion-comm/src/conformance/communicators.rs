@@ -1,7 +1,7 @@
 //! Communicators made of communicators.
 
 use super::Case;
-use super::check::{Outcome, ensure, equal, refused, same};
+use super::check::{Halt, Outcome, ensure, equal, refused, same};
 use super::sample::{neighbours, pattern};
 use crate::communicator::Communicator;
 use crate::config::BackendKind;
@@ -23,6 +23,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("communicators: many made, used and dropped", many),
     Case::new("communicators: many alive at once, dropped in other orders", many_alive),
     Case::new("communicators: a duplicate outlives its parent", outlives_parent),
+    Case::new(
+        "communicators: a send that nobody receives is not done when its receiver drops the communicator",
+        unreceived,
+    )
+    .ranks(2),
 ];
 
 /// Everything works on `c`, whose ranks are `members` of the communicator where `whole` is this rank.
@@ -267,4 +272,42 @@ fn outlives_parent(c: &Communicator) -> Outcome {
         }
     };
     works(&child, &everybody(c), c.rank())
+}
+
+fn unreceived(c: &Communicator) -> Outcome {
+    if c.backend() == BackendKind::Mpi {
+        // A library may wait for ever when it is ended with such a send, and need not be able to cancel it.
+        return Err(Halt::Skipped("MPI leaves it open what becomes of such a send".to_owned()));
+    }
+    let (sender, receiver) = (0, c.size() - 1);
+    for (bytes, comes_first) in [(8, true), (8, false), (300_000, true), (300_000, false)] {
+        let mut own = Some(c.dup()?);
+        let start = |d: &Communicator| d.isend_synchronous(vec![1u8; bytes], receiver, 3);
+        let mut sent = None;
+        if comes_first && c.rank() == sender {
+            sent = own.as_ref().map(start).transpose()?;
+        }
+        if c.rank() == receiver {
+            if let Some(d) = own.as_ref().filter(|_| comes_first) {
+                d.probe(sender, 3)?;
+            }
+            own = None;
+        }
+        c.barrier()?;
+        if !comes_first && c.rank() == sender {
+            sent = own.as_ref().map(start).transpose()?;
+        }
+        // Whatever the receiver has to say of it has come when this is over.
+        c.barrier()?;
+        c.barrier()?;
+        let Some(mut sent) = sent else { continue };
+        if sent.test() {
+            let is_lost = |kind: &ErrorKind| matches!(kind, ErrorKind::PeerLost { rank, .. } if *rank == receiver);
+            refused(format_args!("a send of {bytes} bytes to nobody"), sent.wait(), "PeerLost", is_lost)?;
+        } else {
+            ensure(sent.cancel()?, format_args!("a send of {bytes} bytes that nobody receives cannot be cancelled"))?;
+        }
+    }
+    c.barrier()?;
+    works(&c.dup()?, &everybody(c), c.rank())
 }

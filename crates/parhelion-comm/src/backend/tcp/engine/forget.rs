@@ -1,12 +1,17 @@
 //! Messages of a communicator that this rank has dropped: nobody receives them, so they are thrown away, those that wait and
-//! those still on their way.
+//! those still on their way. A sender that has been told that its message is there, and waits for it to be received, learns that it
+//! never will be.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::Engine;
 use super::frame::{Frame, Kind};
 use super::link::{Body, cost};
+use super::operation::Fault;
 use super::state::State;
+
+/// What has become of the receiver of a message that is given back unasked.
+pub(super) const DROPPED: &str = "dropped the communicator without receiving it";
 
 /// Contexts that this rank is done with, the last [`Forgotten::MOST`] of them. No more have to be known: their members
 /// make new ones together, so none of them is far behind.
@@ -43,15 +48,15 @@ impl State {
             match waiting.message {
                 Body::Whole(bytes) => self.give_credit(source, cost(bytes.len())),
                 Body::Offer { id, .. } => self.turn_down(source, id),
-                Body::Shown(sender) => self.finish_send(&sender),
+                Body::Shown(sender) => self.finish(&sender, Err(Fault::Lost { rank: source, how: DROPPED })),
             }
         }
     }
 
-    /// Lets the sender of an offer have it back, as if it had been received: nobody wants its bytes.
+    /// Gives an offer back to its sender, who has not asked for it: nobody will receive it.
     pub(super) fn turn_down(&mut self, source: usize, id: u64) {
         if !self.links[source].wires.is_empty() {
-            self.push(source, &Frame::control(Kind::Accept, 0, id));
+            self.push(source, &Frame::control(Kind::Returned, 0, id));
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Data,
     /// The sender of offer `id` would have it back.
     Retract,
-    /// Offer `id` has been given back.
+    /// Offer `id` has been given back, since its sender has asked for it or since nobody will receive it.
     Returned,
     /// Offer `id` has a receive and is not given back.
     Kept,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::death::End;
-use super::forget::Forgotten;
+use super::forget::{DROPPED, Forgotten};
 use super::frame::{Flaw, Frame, Kind, RING_BYTES};
 use super::inbox::{self, Filled, Found, Inbox, Sink};
 use super::link::{Arrival, Body, CREDIT, Link, Phase, Wire, cost};
@@ -341,7 +341,8 @@ impl State {
                     return if self.ended[peer].is_some() { Ok(()) } else { Err(Flaw::Id) };
                 };
                 self.links[peer].unlend(id);
-                let fault = offer.retracting.ok_or(Flaw::Id)?;
+                // Unasked: nobody there will ever receive it.
+                let fault = offer.retracting.unwrap_or(Fault::Lost { rank: peer, how: DROPPED });
                 if let Some(slot) = offer.bytes.slot() {
                     self.finish(slot, Err(fault));
                 }

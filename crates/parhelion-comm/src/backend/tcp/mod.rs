@@ -14,6 +14,8 @@ mod join;
 mod lane;
 mod launch;
 mod pending;
+#[cfg(test)]
+mod tap;
 mod transport;
 
 pub(crate) use self::launch::launch;

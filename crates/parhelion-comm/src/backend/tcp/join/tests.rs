@@ -1,5 +1,7 @@
 //! Ranks that meet, as threads of one process.
 
+mod replay;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

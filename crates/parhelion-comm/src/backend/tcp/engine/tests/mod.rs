@@ -2,6 +2,7 @@
 
 mod death;
 mod messages;
+mod replay;
 mod shared;
 
 use std::net::{TcpListener, TcpStream};

@@ -43,6 +43,7 @@ mod varying;
 mod watchdog;
 mod windows;
 mod windows_combine;
+mod windows_order;
 
 use crate::communicator::Communicator;
 use crate::config::{BackendKind, ThreadLevel};

@@ -2,7 +2,7 @@
 
 use super::check::{Outcome, ensure, equal, refused, same};
 use super::sample::{Particle, neighbours, pattern, seed};
-use super::{Case, windows_combine};
+use super::{Case, windows_combine, windows_order};
 use crate::communicator::Communicator;
 use crate::element::Element;
 use crate::error::{Error, ErrorKind};
@@ -26,6 +26,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("windows: a rank locks its own part", own_lock),
     Case::new("windows: readers and writers by turns see whole states", readers_and_writers),
     Case::new("windows: what is flushed is there when a message says so", flushed),
+    Case::new("windows: a lock keeps out whom it should, for as long as it is held", windows_order::kept_out).ranks(2),
+    Case::new("windows: a shared lock is held by all at once", windows_order::shared_by_all),
+    Case::new("windows: a crowd of puts is there after the fence", windows_order::crowd_in_a_fence),
+    Case::new("windows: a crowd of puts is there when a neighbour is done", windows_order::crowd_of_neighbours),
+    Case::new("windows: a crowd that is flushed is there when another rank says so", windows_order::flushed_and_told)
+        .ranks(2),
     Case::new("windows: several locks are held at once, and forgotten ones given back", several_locks),
     Case::new("windows: parts of different lengths, some of them empty", uneven),
     Case::new("windows: wrong places, ranks and operators are refused, and the epoch goes on", refusals),

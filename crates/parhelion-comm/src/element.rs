@@ -82,6 +82,12 @@ impl Scalar {
         [I8, I16, I32, I64, U8, U16, U32, U64, F16, Bf16, F32, F64, Complex32, Complex64]
     };
 
+    /// Whether it is a whole number.
+    pub(crate) fn is_integer(self) -> bool {
+        use Scalar::*;
+        matches!(self, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
+    }
+
     /// The Rust name of the type.
     pub fn name(self) -> &'static str {
         match self {

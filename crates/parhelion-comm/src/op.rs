@@ -3,6 +3,12 @@
 //! Everything that reduces takes an `impl Reduction<T>`: an [`Op`], or a closure `Fn(T, T) -> T`. Elements are always
 //! combined in rank order, `((x0 ∘ x1) ∘ x2) ∘ …`, by the `local` backend and for closures everywhere, so a closure
 //! need not commute; it must be associative only as far as the caller cares about the grouping of an MPI library.
+//!
+//! Every rank gets the same bits. Which bits a sum or product of floating point has depends on the order and grouping of its
+//! terms: the `local` backend's are those of the formula, for any length. Messages group terms by a tree over the ranks, in their
+//! order, and of long vectors (see `parhelion info --collectives`) let element `i`'s terms begin with another rank than those of
+//! element `j`: the same call with the same values and ranks has the same bits again, but one vector's elements, reduced
+//! in a vector of another length, may round otherwise. A closure is combined in rank order at any length.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -165,6 +171,16 @@ impl Kernel<'_> {
     pub unsafe fn fold(&self, acc: *mut u8, x: *const u8, count: usize) {
         // SAFETY: the caller's promise is the callee's.
         unsafe { (self.fold)(self.data, acc, x, count) }
+    }
+
+    /// Whether operands may come in any order, but for the rounding of sums and products: of a built-in operator, and of floating
+    /// point not one that looks for the least or the greatest, where the order tells which of two zeros or what beside a NaN it is.
+    pub(crate) fn in_any_order(&self) -> bool {
+        let is_whole = match self.element.kind {
+            ElementKind::Scalar(scalar) | ElementKind::Located(scalar) => scalar.is_integer(),
+            ElementKind::Opaque => return false,
+        };
+        self.op.is_some_and(|op| is_whole || !matches!(op, Op::Min | Op::Max | Op::MinLoc | Op::MaxLoc))
     }
 
     /// What remains after the last combination (the division of an average).

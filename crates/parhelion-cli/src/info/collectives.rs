@@ -11,6 +11,8 @@ struct Line {
     /// Up to how many ranks, and bytes of one rank's part; null: any number.
     ranks: Option<usize>,
     bytes: Option<usize>,
+    /// Only for built-in operators that may take the ranks in any order.
+    any_order: bool,
     algorithm: String,
 }
 
@@ -22,6 +24,7 @@ pub(super) fn text(json: bool) -> String {
             collective: choice.collective(),
             ranks: choice.ranks,
             bytes: choice.bytes,
+            any_order: choice.any_order,
             algorithm: choice.algorithm.to_string(),
         })
         .collect();
@@ -40,7 +43,8 @@ fn write(text: &mut String, lines: &[Line]) -> std::fmt::Result {
     for line in lines {
         let limit = |limit: Option<usize>| limit.map_or("any".to_owned(), |limit| format!("to {limit}"));
         let (ranks, bytes) = (limit(line.ranks), limit(line.bytes));
-        writeln!(text, "  {:15} {ranks:>9} {bytes:>12}  {}", line.collective, line.algorithm)?;
+        let order = if line.any_order { " (sums and others that may begin with any rank)" } else { "" };
+        writeln!(text, "  {:15} {ranks:>9} {bytes:>12}  {}{order}", line.collective, line.algorithm)?;
     }
     Ok(())
 }

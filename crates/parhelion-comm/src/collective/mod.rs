@@ -7,7 +7,8 @@
 //!
 //! Ranks that disagree (another collective, length, type, root or operator) all get
 //! [`Mismatch`](crate::ErrorKind::Mismatch): always on the local backend, with
-//! [`Config::checks`](crate::Config::checks) under MPI. A reduction gives every rank the same bits.
+//! [`Config::checks`](crate::Config::checks) under MPI. A reduction gives every rank the same bits; in which order
+//! a sum's terms are taken, which decides how it rounds, [`Op`](crate::Op)'s module says.
 
 mod blocking;
 mod nonblocking;

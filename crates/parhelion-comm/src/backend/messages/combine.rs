@@ -155,9 +155,10 @@ pub(crate) async fn in_steps<L: Lane>(lane: &L, call: &Call) -> Outcome {
             }
         }
         Kind::AllReduce => {
-            let whole = match choose(Kind::AllReduce, size, bytes) {
+            let whole = match choose(Kind::AllReduce, size, bytes, kernel.in_any_order()) {
                 Algorithm::RecursiveDoubling => combine.recursive_doubling(mine).await?,
                 Algorithm::Rabenseifner => combine.rabenseifner(mine).await?,
+                Algorithm::Ring => combine.around_the_ring(mine).await?,
                 _ => {
                     let mut whole = combine.fold_all(mine).await?;
                     combine.spread(&mut whole).await?

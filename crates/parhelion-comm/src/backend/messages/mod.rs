@@ -5,7 +5,8 @@
 //! do better than an algorithm here, it does. [`by_messages`] is the whole of a collective, [`check`] the comparison of its
 //! arguments before. Which algorithm that is, [`choice`] says. [`attach`] is how ranks of one node find each other's memory.
 //!
-//! Of [`combine`], rank order: elements are combined as the ranks are numbered, and all ranks get the same bits.
+//! Of [`combine`], rank order: elements are combined as the ranks are numbered, but for [`ring`], which begins with each rank for
+//! some of them; and all ranks get the same bits.
 
 mod all_reduce;
 pub(crate) mod attach;
@@ -16,6 +17,7 @@ pub(crate) mod combine;
 pub(crate) mod exchange;
 mod movement;
 pub(crate) mod place;
+mod ring;
 #[cfg(test)]
 mod tests;
 

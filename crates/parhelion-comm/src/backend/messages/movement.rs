@@ -54,16 +54,19 @@ pub(crate) async fn movement<L: Lane>(lane: &L, call: &Call, at_once: bool) -> R
         AllGather => {
             let blocks = blocks(&recv, call.recv_counts);
             let longest = blocks.iter().flatten().map(|block| block.len).max().unwrap_or(0);
-            match choose(AllGather, size, longest) {
+            match choose(AllGather, size, longest, false) {
                 Algorithm::Bruck if !at_once => exchange::bruck(lane, &send, &blocks).await,
                 Algorithm::Ring if !at_once => exchange::ring(lane, &send, &blocks).await,
                 _ => exchange::swap(lane, &whole(&send), &blocks).await,
             }
         }
-        AllToAll => {
-            let (outgoing, incoming) = (blocks(&send, call.send_counts), blocks(&recv, call.recv_counts));
-            exchange::swap(lane, &outgoing, &incoming).await
-        }
+        AllToAll => match choose(AllToAll, size, if call.varying { usize::MAX } else { send.len }, false) {
+            Algorithm::Bruck if !at_once => exchange::bruck_swap(lane, &send, &recv).await,
+            _ => {
+                let (outgoing, incoming) = (blocks(&send, call.send_counts), blocks(&recv, call.recv_counts));
+                exchange::swap(lane, &outgoing, &incoming).await
+            }
+        },
         kind => unreachable!("{} reduces", kind.name()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::choice::Algorithm;
+use super::choice::{Algorithm, choose};
 use super::combine::Combine;
 use super::place::Place;
 use super::{Call, Fault, Lane, Outcome, by_messages, check, exchange};
@@ -270,6 +270,7 @@ fn all_reduces(counts: &[usize], algorithm: Algorithm, fatal: Option<usize>) {
                 let whole = block_on(async {
                     match algorithm {
                         Algorithm::RecursiveDoubling => combine.recursive_doubling(part).await,
+                        Algorithm::Ring => combine.around_the_ring(part).await,
                         _ => combine.rabenseifner(part).await,
                     }
                 })?;
@@ -279,7 +280,14 @@ fn all_reduces(counts: &[usize], algorithm: Algorithm, fatal: Option<usize>) {
                 match combine.conclude(poisoned) {
                     // With a fatal operator, too, where nobody needs what that rank has combined.
                     Ok(()) => {
-                        let right = |i: usize| (0..size).map(|r| term(r, i)).reduce(ends).expect("a rank");
+                        let in_order = |i: usize| (0..size).map(|r| term(r, i)).reduce(ends).expect("a rank");
+                        // Each range begins with the rank of its number, and later ranks stand before it.
+                        let around = |i: usize| {
+                            let (even, more) = (count / size, count % size);
+                            let first = (0..size).rfind(|c| even * c + more.min(*c) <= i).expect("a range");
+                            (0..size).map(|r| term((first + r) % size, i)).reduce(|a, b| ends(b, a)).expect("a rank")
+                        };
+                        let right = |i: usize| if algorithm == Algorithm::Ring { around(i) } else { in_order(i) };
                         assert_eq!(got, (0..count).map(right).collect::<Vec<_>>(), "{count} elements, {size} ranks");
                     }
                     Err(Fault::Panic(_)) => assert_eq!(fatal, Some(rank)),
@@ -306,8 +314,14 @@ fn rabenseifners_algorithm_gives_all_the_combination_in_rank_order() {
 }
 
 #[test]
+fn a_ring_gives_all_the_combination_from_each_range_on_around() {
+    all_reduces(&COUNTS, Algorithm::Ring, None);
+}
+
+#[test]
 fn an_operator_that_panics_at_a_pair_keeps_nobody_waiting() {
     for rank in [0, 1, 3] {
+        all_reduces(&[1, 100], Algorithm::Ring, Some(rank));
         all_reduces(&[1, 100], Algorithm::RecursiveDoubling, Some(rank));
         all_reduces(&[1, 100], Algorithm::Rabenseifner, Some(rank));
     }
@@ -340,6 +354,69 @@ fn blocks_of_any_length_are_gathered_by_all() {
             block_on(exchange::ring(&lanes[0], &send, &blocks[0]))?;
             block_on(exchange::bruck(&lanes[1], &send, &blocks[1]))?;
             assert_eq!(got, [expected.clone(), expected]);
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_long_average_has_the_same_bits_at_every_rank() {
+    const COUNT: usize = 270_000;
+    let term = |rank: usize, i: usize| ((rank * COUNT + i) as f64).sin();
+    on_all(|world, carry_out| {
+        let (rank, size) = (world.rank(), world.size());
+        let kernel = <Op as Sealed<f64>>::kernel(&Op::Average)?;
+        // SAFETY: a built-in operator borrows nothing.
+        let kernel = unsafe { kernel.forget_lifetime() };
+        let algorithm = choose(Kind::AllReduce, size, COUNT * 8, kernel.in_any_order());
+        assert_eq!(algorithm == Algorithm::Ring, size <= 3, "of {size} ranks");
+        let mine: Vec<f64> = (0..COUNT).map(|i| term(rank, i)).collect();
+        let mut got = vec![0f64; COUNT];
+        done(carry_out(Call {
+            send: mine.as_ptr().cast(),
+            send_counts: Counts::Same(COUNT),
+            recv: got.as_mut_ptr().cast(),
+            recv_counts: Counts::Same(COUNT),
+            kernel: Some(kernel),
+            element: ElementType::of::<f64>(),
+            ..call(Kind::AllReduce)
+        }))?;
+        for (i, got) in got.iter().enumerate() {
+            let right = (0..size).map(|r| term(r, i)).sum::<f64>() / size as f64;
+            assert!((got - right).abs() < 1e-13, "element {i} of {size} ranks");
+        }
+        let bits: Vec<u64> = got.iter().map(|x| x.to_bits()).collect();
+        let mut first = bits.clone();
+        world.broadcast(&mut first, 0)?;
+        assert!(bits == first, "rank {rank} of {size} has other bits than rank 0");
+        Ok(())
+    });
+}
+
+#[test]
+fn blocks_for_all_travel_together_and_arrive_apart() {
+    for ranks in 1..=9 {
+        let config = Config::default().ranks(ranks).backend(BackendKind::Local);
+        launch(&config, |world| {
+            let (rank, size) = (world.rank(), world.size());
+            let transport = world.dup()?.shared_transport();
+            for (tag, count) in [0, 1, 3, 17].into_iter().enumerate() {
+                let lane = Plain { transport: transport.clone(), tag: tag as u32 };
+                let mine = values(rank, count * size);
+                let mut got = vec![0i64; count * size];
+                // SAFETY: the first is only read; both live until it is done.
+                let (send, recv) = unsafe {
+                    let bytes = mine.len() * 8;
+                    (
+                        Place::borrowed(mine.as_ptr().cast_mut().cast(), bytes),
+                        Place::borrowed(got.as_mut_ptr().cast(), bytes),
+                    )
+                };
+                block_on(exchange::bruck_swap(&lane, &send, &recv))?;
+                let from = |r: usize| values(r, count * size)[count * rank..][..count].to_vec();
+                assert_eq!(got, (0..size).flat_map(from).collect::<Vec<_>>(), "{count} elements, {size} ranks");
+            }
             Ok::<_, Error>(())
         })
         .unwrap();

@@ -56,7 +56,7 @@ impl Action {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RankArgs {
     /// Number of ranks: threads, with tcp processes, or under an MPI launcher the world's size [default: the cores]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = number_of_ranks, allow_negative_numbers = true)]
     pub(crate) ranks: Option<NonZeroUsize>,
     /// What carries the messages [default: mpi under an MPI launcher, tcp under 'parhelion run', else local]
     #[arg(long, value_name = "BACKEND", value_parser = ["local", "mpi", "tcp"])]
@@ -435,6 +435,12 @@ pub(crate) enum GridPartition {
     Slab,
     /// Each point at a rank drawn from a fixed hash
     Random,
+}
+
+/// As many ranks as a job can have.
+fn number_of_ranks(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= u32::MAX as usize);
+    number.ok_or_else(|| "give the number of ranks, 1 or more, or leave -n away".into())
 }
 
 fn columns(text: &str) -> Result<usize, String> {

@@ -159,3 +159,22 @@ fn words_that_mean_nothing_are_refused_with_code_2() {
         assert!(ended.stderr.starts_with("error: ") || ended.stderr.starts_with("Usage"), "{args:?}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn no_ranks_and_fewer_are_refused_in_words_that_say_what_to_give() {
+    for command in [&["solve", "--pde", "4"][..], &["heat"], &["plan", "--pde", "4"], &["bench", "barrier"], &["info"]]
+    {
+        for number in ["0", "-1", "two", "99999999999999999999"] {
+            refuses_number(&[command, &["-n", number]].concat(), number);
+            refuses_number(&["run", "-n", number, "true"], number);
+        }
+    }
+}
+
+#[track_caller]
+fn refuses_number(args: &[&str], number: &str) {
+    let ended = parhelion(args);
+    assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+    let expected = format!("error: invalid value '{number}' for '--ranks <N>': give the number of ranks, 1 or more");
+    assert!(ended.stderr.starts_with(&expected), "{args:?}: {}", ended.stderr);
+}

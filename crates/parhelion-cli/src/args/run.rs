@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::number_of_ranks;
 use crate::run::Ports;
 
 #[derive(Clone, Debug, Args)]
@@ -18,7 +19,7 @@ use crate::run::Ports;
 )]
 pub(crate) struct RunArgs {
     /// Number of processes [default: the cores, with --host-file all slots]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = number_of_ranks, allow_negative_numbers = true)]
     pub(crate) ranks: Option<NonZeroUsize>,
     /// Where they run
     #[arg(long, value_name = "FILE")]

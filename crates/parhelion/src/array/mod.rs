@@ -19,6 +19,7 @@
 //! ```
 
 mod combine;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod decomposition;
 pub mod dist_array;

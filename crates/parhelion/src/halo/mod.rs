@@ -12,6 +12,7 @@ mod adjoint;
 mod auto;
 mod cells;
 mod columns;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod decomposed;
 mod draw;

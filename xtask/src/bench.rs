@@ -91,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some((library, why)) = missing.iter().find(|(l, _)| libraries.contains(l)) {
         return Err(format!("cannot measure {}: {why}", library.name));
     }
-    let ours = steps::build_programs(&["parhelion-cli"], "release")?;
+    let ours = steps::build_release()?;
     let ours = ours.get("parhelion").ok_or("cargo built no program `parhelion`")?;
     let peers = shared("peers");
     match &peers {

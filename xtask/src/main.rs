@@ -58,8 +58,11 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Mpi => mpi::run(),
         Task::Bench(options) => bench::run(&options),
-        Task::Lint => steps::run(&[steps::format(), steps::clippy()]),
-        Task::Docs => steps::run(&[steps::docs()]),
+        Task::Lint => {
+            let [all, plain] = steps::clippy();
+            steps::run(&[steps::format(), all, plain])
+        }
+        Task::Docs => steps::run(&steps::docs()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -123,7 +123,7 @@ impl Selection<'_> {
 
 /// Runs every program on every carrier.
 pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> {
-    let programs = match steps::build_programs(&["mpi-abi", "parhelion-comm", "parhelion", "parhelion-cli"], "dev") {
+    let programs = match steps::build_programs() {
         Ok(programs) => programs,
         Err(why) => {
             println!("   {why}");

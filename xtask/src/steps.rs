@@ -20,52 +20,63 @@ const NO_BACKTRACE: &[(&str, &str)] = &[("RUST_BACKTRACE", "0")];
 /// A cargo command that counts as one test, or as those it runs.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    args: &'static [&'static str],
+    args: Vec<&'static str>,
     environment: &'static [(&'static str, &'static str)],
     runs_tests: bool,
 }
 
 /// Formatting is what `cargo fmt` makes.
 pub(crate) fn format() -> Step {
-    Step { name: "format", args: &["fmt", "--all", "--check"], environment: &[], runs_tests: false }
+    Step { name: "format", args: vec!["fmt", "--all", "--check"], environment: &[], runs_tests: false }
 }
 
-/// No clippy warning anywhere.
-pub(crate) fn clippy() -> Step {
-    let args = &["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"];
-    Step { name: "clippy", args, environment: &[], runs_tests: false }
+/// No clippy warning anywhere: in everything there is, and in what a plain `cargo build` makes, which has no suites and no
+/// partitioner.
+pub(crate) fn clippy() -> [Step; 2] {
+    let [mut all, mut plain] = [everything("clippy"), vec!["clippy", "--workspace"]];
+    all.push("--all-targets");
+    for args in [&mut all, &mut plain] {
+        args.extend(["--keep-going", "--", "-D", "warnings"]);
+    }
+    [("clippy", all), ("clippy-plain", plain)].map(|(name, args)| Step {
+        name,
+        args,
+        environment: &[],
+        runs_tests: false,
+    })
 }
 
 /// Unit, property, doc and compile-fail tests.
 pub(crate) fn tests() -> Step {
-    let args = &["test", "--workspace", "--no-fail-fast", "--", "--show-output"];
+    let mut args = everything("test");
+    args.extend(["--no-fail-fast", "--", "--show-output"]);
     Step { name: "cargo-test", args, environment: NO_BACKTRACE, runs_tests: true }
 }
 
-/// What only the optional graph partitioner has: its C source is built, and its tests pass.
-pub(crate) fn partitioner() -> Step {
-    let args = &[
-        "test",
-        "--package",
-        "parhelion",
-        "--package",
-        "parhelion-cli",
-        "--lib",
-        "--test",
-        "plan",
-        "--features",
-        "metis",
-        "partition",
-        "--",
-        "--show-output",
-    ];
-    Step { name: "partitioner", args, environment: NO_BACKTRACE, runs_tests: true }
+/// The documentation builds without a warning, plain and with the suites.
+pub(crate) fn docs() -> [Step; 2] {
+    let plain = vec!["doc", "--workspace", "--no-deps", "--keep-going"];
+    let suites = [&plain[..], &["--features", "parhelion/conformance"]].concat();
+    let environment = &[("RUSTDOCFLAGS", "-D warnings")];
+    [("docs", plain), ("docs-suites", suites)].map(|(name, args)| Step { name, args, environment, runs_tests: false })
 }
 
-/// The documentation builds without a warning.
-pub(crate) fn docs() -> Step {
-    let environment = &[("RUSTDOCFLAGS", "-D warnings")];
-    Step { name: "docs", args: &["doc", "--workspace", "--no-deps", "--keep-going"], environment, runs_tests: false }
+/// The beginning of a cargo command on every package with every feature that can be built here.
+///
+/// Cargo compiles a dependency once for each set of features it is wanted with, and these follow from the packages that
+/// are selected: only commands that select the same share what they compile.
+fn everything(command: &'static str) -> Vec<&'static str> {
+    let mut args = vec![command, "--workspace"];
+    if has_c_compiler() {
+        args.extend(["--features", "parhelion-cli/metis"]);
+    }
+    args
+}
+
+/// Whether C can be compiled, which the graph partitioner needs and nothing else.
+pub(crate) fn has_c_compiler() -> bool {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    Command::new(compiler).arg("--version").output().is_ok_and(|said| said.status.success())
 }
 
 /// Runs each step, whatever became of the one before; whether all passed.
@@ -82,7 +93,7 @@ impl Step {
     pub(crate) fn run(&self) -> Result<Verdict> {
         println!("== {}: cargo {}", self.name, self.args.join(" "));
         let mut command = cargo();
-        command.args(self.args).envs(self.environment.iter().copied());
+        command.args(&self.args).envs(self.environment.iter().copied());
         let ran = bounded(command, self.name, Stderr::Shown, LIMIT)?;
         let mut verdict = match (self.runs_tests, ran.end.success()) {
             (true, _) => Verdict::of_cargo_test(&ran),
@@ -98,19 +109,30 @@ impl Step {
     }
 }
 
-/// Builds the programs `packages` have (binaries and examples) in `profile`; where each came to lie.
-pub(crate) fn build_programs(packages: &[&str], profile: &str) -> Result<BTreeMap<String, PathBuf>> {
+/// Builds the programs that run under a launcher, from what the tests were built from; where each came to lie.
+pub(crate) fn build_programs() -> Result<BTreeMap<String, PathBuf>> {
+    let mut args = everything("build");
+    // It is running, and no test of several ranks.
+    args.extend(["--exclude", "xtask", "--bins", "--examples"]);
+    build("the programs", &args)
+}
+
+/// Builds what a plain `cargo build --release` builds, and finds it built after one; where each program came to lie.
+pub(crate) fn build_release() -> Result<BTreeMap<String, PathBuf>> {
+    build("the command", &["build", "--release"])
+}
+
+fn build(what: &str, args: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    println!("== build: {what}: cargo {}", args.join(" "));
     let mut command = cargo();
-    command.args(["build", "--bins", "--examples", "--profile", profile]);
-    command.args(["--message-format=json-render-diagnostics"]);
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
-    println!("== build: the programs of {}, profile {profile}", packages.join(", "));
+    command.args(args).arg("--message-format=json-render-diagnostics");
     let ran = bounded(command, "build", Stderr::Shown, LIMIT)?;
     if !ran.end.success() {
         // Its stdout is JSON.
         let said = excerpt::of_streams("", &ran.err);
-        return Err(format!("the programs of {} do not build: {}\n{said}", packages.join(", "), ran.end));
+        return Err(format!("{what} cannot be built: {}\n{said}", ran.end));
     }
+    println!("   built in {:.1} s", ran.took.as_secs_f64());
     Ok(executables(&ran.out))
 }
 

@@ -33,7 +33,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         println!("   {why}");
         report.add(library.name, &Verdict::failed("it could not be installed"));
     }
-    for step in [steps::format(), steps::clippy(), steps::tests(), steps::partitioner(), steps::docs()] {
+    if !options.ranks_only && !steps::has_c_compiler() {
+        report.add("partitioner", &Verdict::skipped("partitioner", "its source is C, and there is no C compiler"));
+    }
+    let [clippy, plain_clippy] = steps::clippy();
+    let [docs, docs_of_suites] = steps::docs();
+    for step in [steps::format(), clippy, plain_clippy, steps::tests(), docs, docs_of_suites] {
         if options.ranks_only {
             report.add(step.name, &Verdict::skipped(step.name, "left out by --ranks-only"));
         } else {

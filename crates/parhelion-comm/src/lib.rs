@@ -31,8 +31,8 @@
 //! - [`layout`]: where the elements of a message lie in a buffer, and copies between such places.
 //! - [`message_set`]: fixed sets of messages, carried out again and again.
 //! - [`window`]: elements of every rank that all ranks reach in epochs: put, get, accumulate, locks.
-//! - `conformance`: the suite that every backend passes; only with the cargo feature `conformance`, as it takes longer to compile
-//!   than all the rest.
+//! - `conformance`: the suite that every backend passes; only with the cargo feature `conformance`, as it takes longer
+//!   to compile than all the rest.
 //! - `backend`: the contract of a backend, and the backends.
 
 mod backend;

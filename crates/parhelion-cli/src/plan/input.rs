@@ -100,11 +100,7 @@ impl Pattern {
 
     #[cfg(not(feature = "metis"))]
     fn partitioned(&self, _ranks: usize) -> Result<Partition> {
-        Err(Error::Input(
-            "--partition graph: this program was built without a graph partitioner; build it with --features metis, or \
-             give the partitioner's own output by --partition FILE"
-                .into(),
-        ))
+        Err(no_partitioner())
     }
 
     /// The edges of each rank's indices, as pairs, one rank's after the other; and how many pairs' numbers each gets.
@@ -127,6 +123,16 @@ impl Pattern {
         }
         (dealt, counts)
     }
+}
+
+/// What `--partition graph` comes to in a program that was built without METIS.
+#[cfg(any(test, not(feature = "metis")))]
+fn no_partitioner() -> Error {
+    Error::Input(
+        "--partition graph: this program was built without a graph partitioner; build it with --features metis, or \
+         give the partitioner's own output by --partition FILE"
+            .into(),
+    )
 }
 
 /// Reads the input at rank 0 and makes the descriptor of all ranks. Collective.
@@ -187,4 +193,15 @@ fn read_points(path: &Path, indices: usize) -> Result<Vec<[f64; 3]>> {
         return Err(Error::file(path, format!("{} points, but there are {indices} indices", points.len())));
     }
     Ok(points)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partitioner_that_was_not_built_is_named() {
+        let said = no_partitioner().to_string();
+        assert!(said.contains("--features metis") && said.contains("--partition FILE"), "{said}");
+    }
 }

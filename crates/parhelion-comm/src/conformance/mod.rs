@@ -152,16 +152,3 @@ pub fn all() -> Vec<Case> {
     ]
     .concat()
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_unique_and_say_their_group() {
-        let mut names: Vec<_> = super::all().iter().map(|case| case.name).collect();
-        assert!(names.iter().all(|name| name.contains(": ")), "{names:?}");
-        let total = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), total);
-    }
-}

@@ -54,3 +54,13 @@ fn seven_ranks_pass() {
 fn sixteen_ranks_pass() {
     suite(16);
 }
+
+#[test]
+fn names_are_unique_and_say_their_group() {
+    let mut names: Vec<_> = conformance::all().iter().map(|case| case.name).collect();
+    assert!(names.iter().all(|name| name.contains(": ")), "{names:?}");
+    let total = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), total);
+}

@@ -12,7 +12,8 @@ mod adjoint;
 mod auto;
 mod cells;
 mod columns;
-#[cfg(feature = "conformance")]
+// The unit tests call none of it, and would compile it a second time.
+#[cfg(all(feature = "conformance", not(test)))]
 pub mod conformance;
 mod decomposed;
 mod draw;

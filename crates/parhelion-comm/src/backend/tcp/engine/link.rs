@@ -46,6 +46,8 @@ pub(super) struct Link {
     /// This rank's offers that have not been accepted.
     pub(super) offers: HashMap<u64, Offer>,
     pub(super) next_offer: u64,
+    /// The peer's last offer: the next has a higher number.
+    pub(super) last_offered: u64,
     /// The peer's offers that have been accepted and are coming.
     pub(super) arriving: HashMap<u64, Arrival>,
     /// When something came last, and when something was written last. The marks say that it was since the clock was last
@@ -109,6 +111,7 @@ impl Link {
             owed: 0,
             offers: HashMap::new(),
             next_offer: 0,
+            last_offered: 0,
             arriving: HashMap::new(),
             heard: now,
             spoke: now,

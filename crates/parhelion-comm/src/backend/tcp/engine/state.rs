@@ -319,6 +319,9 @@ impl State {
             }
             Kind::Offer => {
                 self.expect_life(peer)?;
+                if id <= std::mem::replace(&mut self.links[peer].last_offered, id) {
+                    return Err(Flaw::Id);
+                }
                 match self.mail.claim(channel, peer, tag) {
                     Some(slot) => self.accept(id, Envelope { source: peer, tag, len }, at, &slot),
                     None if self.forgotten.contains(channel.context) => self.turn_down(peer, id),

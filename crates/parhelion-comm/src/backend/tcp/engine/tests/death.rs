@@ -282,6 +282,8 @@ fn a_peer_that_breaks_the_protocol_is_lost() {
         (frame(Kind::Ended, 1, 0, u64::MAX).encode().to_vec(), Flaw::Id),
         (frame(Kind::Ended, 0, 0, 1).encode().to_vec(), Flaw::Tag),
         (flood, Flaw::Credit),
+        (frame(Kind::Offer, 2, 9, 0).encode().to_vec(), Flaw::Id),
+        (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Offer, 99, 8, 5)), Flaw::Id),
         (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 10, 5)), Flaw::Length),
         (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Data, 0, 0, 5)), Flaw::Length),
     ];

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::compare::{Measurements, Side, median};
 use crate::exchange::{Arguments, ExchangeTimes};
 use crate::launch::{Stderr, bounded, clean_command};
+use crate::machine::{ProcessorTime, machine, warn_if_busy};
 use crate::mpi::{self, LIBRARIES, Library};
 use crate::sparse::{self, AssemblyTimes};
 use crate::table::Table;
@@ -99,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         None => println!("   the C peers are not measured: ../shared/peers does not exist"),
     }
     warn_if_busy();
+    let before = ProcessorTime::now();
     let rounds = if options.quick { 2 } else { 5 };
     let has = |part| options.parts.is_empty() || options.parts.contains(&part);
     let mut bench = Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, failures: Vec::new() };
@@ -120,15 +122,20 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         let (tables, closing) = bench.tcp(beside, &mut missed)?;
         written.push((Part::Tcp, tables, closing));
     }
+    let stolen = before.zip(ProcessorTime::now()).map(|(before, after)| after.stolen_since(before));
+    let stolen =
+        stolen.map_or_else(String::new, |share| format!("; the host kept back {share:.1} % of the processors' time"));
     for (_, tables, closing) in &written {
         tables.iter().for_each(|table| println!("\n{}", table.text()));
         println!("{closing}");
     }
+    println!("{} rounds on {}{stolen}.", rounds, machine());
     print_list("Targets missed", &missed);
     print_list("Failed", &bench.failures);
     if let Some(file) = &options.markdown {
         for (part, tables, closing) in &written {
-            let heading = format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks.\n\n", machine());
+            let heading =
+                format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks{stolen}.\n\n", machine());
             let tables: Vec<String> = tables.iter().map(Table::markdown).collect();
             insert(file, part.markers(), &format!("{heading}{}\n{closing}", tables.join("\n")))?;
         }
@@ -139,14 +146,6 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 fn print_list(heading: &str, lines: &[String]) {
     println!("\n{heading}: {}", if lines.is_empty() { "none" } else { "" });
     lines.iter().for_each(|line| println!("  {line}"));
-}
-
-/// A word of warning where other programs compete for the cores: a spinning rank that loses its core loses milliseconds.
-fn warn_if_busy() {
-    let load = fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    if let Some(load) = load.filter(|load| *load > 0.5) {
-        println!("   the load of this machine is {load} before the start: the numbers say little unless it falls");
-    }
 }
 
 /// What is measured with, and what came out so far.
@@ -472,15 +471,6 @@ fn spliced(old: &str, [open, close]: [&str; 2], text: &str) -> Option<String> {
     let (before, rest) = old.split_once(open)?;
     let (_, after) = rest.split_once(close)?;
     Some(format!("{before}{open}\n{}\n{close}{after}", text.trim_end()))
-}
-
-/// Processor, cores and day.
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("an unnamed processor", |(_, name)| name);
-    let day = Command::new("date").args(["-u", "+%Y-%m-%d"]).output().map(|o| o.stdout).unwrap_or_default();
-    format!("{model}, {} cores, {}", mpi::cores(), String::from_utf8_lossy(&day).trim())
 }
 
 #[cfg(test)]

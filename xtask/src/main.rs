@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod halo;
 mod launch;
+mod machine;
 mod mpi;
 mod ranks;
 mod report;

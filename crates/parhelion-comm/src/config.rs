@@ -99,7 +99,7 @@ impl FromStr for ThreadLevel {
 /// | `heartbeat` | `PARHELION_HEARTBEAT` = seconds | 30 |
 /// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |
 /// | `connect_all` | `PARHELION_TCP_CONNECT` = `lazy`, `all` | `lazy` |
-/// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536, within a host never more than 16384 |
+/// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536, through shared memory never more than 16384 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -135,7 +135,8 @@ pub struct Config {
     pub bind: Option<IpAddr>,
     /// Connect every pair of ranks at the start, not on first use (tcp backend).
     pub connect_all: bool,
-    /// Messages of up to this many bytes are sent before their receive is known (tcp backend).
+    /// Messages of up to this many bytes are sent before their receive is known (tcp backend). Through shared memory no more than
+    /// 16 KiB are: longer ones the receiver reads out of the sender's memory.
     pub tcp_eager_limit: usize,
 }
 

@@ -17,8 +17,8 @@
 //! 3. What arrives for a posted receive is read from the socket into its buffer. An eager message that nobody expects is kept,
 //!    and counts against the credit of its sender until it is received: so a receiver holds a bounded number of bytes per peer.
 //! 4. Messages of a rank to itself never see a socket.
-//! 5. Between ranks of one machine frames travel through [`ring`]s in shared memory instead of the wire ([`shared`]), and long
-//!    messages are read out of their sender's memory ([`pull`]).
+//! 5. Between ranks of one machine frames travel through [`ring`]s in shared memory instead of the wire ([`shared`]), and messages
+//!    of more than 16 KiB are offered and read out of their sender's memory ([`pull`]), whatever the eager limit.
 //!
 //! # Who does the work
 //!

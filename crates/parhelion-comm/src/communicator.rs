@@ -224,10 +224,16 @@ impl Communicator {
     #[inline]
     fn recv_from<T: Element>(&self, buffer: &mut [T], source: Source, tag: TagSelector) -> Result<Status> {
         self.check_selectors("recv", source, tag)?;
-        // SAFETY: the slice is borrowed exclusively for the whole blocking call; any bytes are a valid Pod.
-        let status = unsafe { self.transport.recv(buffer.as_mut_ptr().cast(), size_of_val(buffer), source, tag) }
-            .map_err(|e| self.locate(e))?;
-        self.whole::<T>("recv", status)
+        let (buf, len) = (buffer.as_mut_ptr().cast(), size_of_val(buffer));
+        // SAFETY, of both: the slice is borrowed exclusively for the whole blocking call; any bytes are a valid Pod.
+        let received = match (source, tag) {
+            (Source::Rank(source), TagSelector::Tag(tag)) => {
+                let bytes = unsafe { self.transport.recv_length(buf, len, source, tag) };
+                bytes.map(|bytes| Status { source, tag, bytes })
+            }
+            _ => unsafe { self.transport.recv(buf, len, source, tag) },
+        };
+        self.whole::<T>("recv", received.map_err(|e| self.locate(e))?)
     }
 
     #[inline]

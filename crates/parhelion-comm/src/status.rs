@@ -1,6 +1,7 @@
 //! Who sent, with which tag, how much: [`Status`], and the selectors [`Source`] and [`TagSelector`] of a receive.
 
 use crate::element::Element;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The wildcard of a receive or a probe: any source, or any tag (MPI section 3.2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,5 +67,18 @@ impl Status {
             0 => Some(0),
             size => self.bytes.is_multiple_of(size).then(|| self.bytes / size),
         }
+    }
+
+    /// Itself where the message went into a buffer of `capacity` bytes, else the error that says that it was longer.
+    #[inline]
+    pub(crate) fn within(self, operation: &'static str, capacity: usize) -> Result<Status> {
+        if self.bytes <= capacity { Ok(self) } else { Err(self.truncated(operation, capacity)) }
+    }
+
+    #[cold]
+    fn truncated(self, operation: &'static str, capacity: usize) -> Error {
+        Error::new(operation, ErrorKind::Truncated { sent: self.bytes, capacity })
+            .with_peer(self.source)
+            .with_tag(self.tag)
     }
 }

@@ -90,6 +90,16 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// # Safety
     /// `buf` is writable for `len` bytes during the call.
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status>;
+    /// Receives where the sender and the tag are known; the message's length. As [`Transport::recv`] of these, which is what
+    /// it is where that is no slower.
+    ///
+    /// # Safety
+    /// As [`Transport::recv`].
+    unsafe fn recv_length(&self, buf: *mut u8, len: usize, source: usize, tag: u32) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        let status = unsafe { self.recv(buf, len, Source::Rank(source), TagSelector::Tag(tag)) }?;
+        Ok(status.bytes)
+    }
     /// Starts a send.
     ///
     /// # Safety

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::message::{Message, Selector, Truncated};
+use super::message::{Message, Selector};
 use super::world::World;
 use crate::backend::Keep;
 use crate::status::Status;
@@ -27,18 +27,18 @@ struct Posted {
 
 /// A receive in flight.
 ///
-/// 1. `result` is written once, before `done` (release), by whoever took it out of `posted`, under the mailbox lock.
+/// 1. `status` is written once, before `done` (release), by whoever took it out of `posted`, under the mailbox lock.
 /// 2. `buffer` is used by that one only, between taking it out and setting `done`.
 pub(super) struct Receive {
     buffer: *mut u8,
-    capacity: usize,
-    result: UnsafeCell<Option<Result<Status, Truncated>>>,
+    pub(super) capacity: usize,
+    status: UnsafeCell<Option<Status>>,
     done: AtomicBool,
     /// What a receive that nobody waits for needs until it is done.
     keep: Mutex<Option<Keep>>,
 }
 
-// SAFETY: the two rules above order every access to the buffer and the result.
+// SAFETY: the two rules above order every access to the buffer and the status.
 unsafe impl Send for Receive {}
 // SAFETY: as above.
 unsafe impl Sync for Receive {}
@@ -50,20 +50,20 @@ impl Receive {
         Arc::new(Receive {
             buffer,
             capacity,
-            result: UnsafeCell::new(None),
+            status: UnsafeCell::new(None),
             done: AtomicBool::new(false),
             keep: Mutex::new(None),
         })
     }
 
-    /// The result, once it is done.
+    /// What has filled it, once it is done; a message that was longer than `capacity` has not.
     #[inline]
-    pub(super) fn result(&self) -> Option<Result<Status, Truncated>> {
+    pub(super) fn status(&self) -> Option<Status> {
         if !self.done.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: rule 1: written before `done`, never after.
-        unsafe { *self.result.get() }
+        unsafe { *self.status.get() }
     }
 
     /// Keeps `keep` as long as this may be filled.
@@ -74,9 +74,9 @@ impl Receive {
     /// Fills the buffer from a message; false if its sender took it back.
     fn fill(&self, message: Message) -> bool {
         // SAFETY: rule 2: this caller took the receive out of `posted`, or has just made it.
-        let Some(result) = (unsafe { message.deliver(self.buffer, self.capacity) }) else { return false };
+        let Some(status) = (unsafe { message.deliver(self.buffer, self.capacity) }) else { return false };
         // SAFETY: rule 1: the only writer, before `done`.
-        unsafe { *self.result.get() = Some(result) };
+        unsafe { *self.status.get() = Some(status) };
         self.done.store(true, Ordering::Release);
         true
     }
@@ -162,7 +162,7 @@ impl World {
     ///
     /// # Safety
     /// `buffer` is writable for `capacity` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn receive_from(
         &self,
         rank: usize,
@@ -170,7 +170,7 @@ impl World {
         selector: &Selector,
         buffer: *mut u8,
         capacity: usize,
-    ) -> Option<Result<Status, Truncated>> {
+    ) -> Option<Status> {
         let mailbox = self.ranks[rank].mailbox.lock();
         if !mailbox.unexpected.is_empty() || !mailbox.posted.is_empty() {
             return None;

@@ -77,12 +77,13 @@ impl Message {
         matches!(&self.body, Body::Rendezvous(r) if r.is_withdrawn())
     }
 
-    /// Copies the payload to `buf`. `None`: the sender took the message back; look for another.
+    /// Copies the payload to `buf`, unless it is longer than that: then it is lost, and the status tells. `None`: the sender
+    /// took the message back; look for another.
     ///
     /// # Safety
     /// `buf` is writable for `capacity` bytes and nobody else uses it.
     #[inline]
-    pub(super) unsafe fn deliver(self, buf: *mut u8, capacity: usize) -> Option<Result<Status, Truncated>> {
+    pub(super) unsafe fn deliver(self, buf: *mut u8, capacity: usize) -> Option<Status> {
         let status = self.status();
         let fits = status.bytes <= capacity;
         match self.body {
@@ -98,15 +99,8 @@ impl Message {
                 }
             }
         }
-        Some(if fits { Ok(status) } else { Err(Truncated { status, capacity }) })
+        Some(status)
     }
-}
-
-/// A message that was longer than its buffer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Truncated {
-    pub(super) status: Status,
-    pub(super) capacity: usize,
 }
 
 /// A copy of up to [`INLINE`] bytes; one word is the commonest message.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mailbox::Receive;
-use super::message::{Message, Selector, Truncated};
+use super::message::{Message, Selector};
 use super::ring::Ring;
 use super::transport::Local;
 use super::wait::{Wait, Waiting};
@@ -20,12 +20,6 @@ fn peers(source: Source, tag: TagSelector) -> String {
         TagSelector::Tag(tag) => format!("{source}, tag {tag}"),
         TagSelector::Any => format!("{source}, any tag"),
     }
-}
-
-pub(super) fn truncated(operation: &'static str, t: Truncated) -> Error {
-    Error::new(operation, ErrorKind::Truncated { sent: t.status.bytes, capacity: t.capacity })
-        .with_peer(t.status.source)
-        .with_tag(t.status.tag)
 }
 
 /// Waits for a message that is selected, and takes it out of matching.
@@ -62,7 +56,7 @@ impl Wait for TakeWait<'_> {
     }
 }
 
-/// Waits for a selected message and receives it.
+/// Waits for a selected message and receives it; one that is longer than the buffer is lost, and the status tells.
 pub(super) struct ReceiveWait<'a> {
     pub(super) take: TakeWait<'a>,
     /// Writable for `len` bytes while this lives, by promise of `recv`'s caller.
@@ -71,10 +65,10 @@ pub(super) struct ReceiveWait<'a> {
 }
 
 impl Wait for ReceiveWait<'_> {
-    type Output = Result<Status, Truncated>;
+    type Output = Status;
 
-    #[inline]
-    fn poll(&mut self) -> Option<Self::Output> {
+    #[inline(always)]
+    fn poll(&mut self) -> Option<Status> {
         if let Source::Rank(rank) = self.take.selector.source {
             let local = self.take.local;
             let source = local.group.ranks[rank];
@@ -104,6 +98,30 @@ impl Wait for ReceiveWait<'_> {
 
     fn describe(&self) -> Waiting {
         self.take.describe()
+    }
+}
+
+/// As [`ReceiveWait`] where nothing but the length is unknown: it comes in a register, whereas a [`Status`] that is handed
+/// from call to call is copied through memory each time, by loads that are wider than the stores before them and wait for these.
+pub(super) struct LengthWait<'a>(pub(super) ReceiveWait<'a>);
+
+impl Wait for LengthWait<'_> {
+    type Output = usize;
+
+    fn poll(&mut self) -> Option<usize> {
+        self.0.poll().map(|status| status.bytes)
+    }
+
+    fn progress(&mut self) {
+        self.0.progress();
+    }
+
+    fn lost(&self) -> Option<(usize, &'static str)> {
+        self.0.lost()
+    }
+
+    fn describe(&self) -> Waiting {
+        self.0.describe()
     }
 }
 
@@ -155,7 +173,7 @@ impl Matched for Taken {
         let status = self.status;
         // SAFETY: writable, as the caller promises.
         match self.message.take().and_then(|message| unsafe { message.deliver(buf, len) }) {
-            Some(result) => result.map_err(|t| truncated("recv", t)),
+            Some(status) => status.within("recv", len),
             None => Err(Error::new("recv", ErrorKind::Cancelled).with_peer(status.source).with_tag(status.tag)),
         }
     }
@@ -170,7 +188,7 @@ pub(super) struct PendingReceive {
 
 impl PendingReceive {
     fn result(&self) -> Option<Result<Status>> {
-        self.receive.result().map(|r| r.map_err(|t| truncated("irecv", t)))
+        self.receive.status().map(|status| status.within("irecv", self.receive.capacity))
     }
 
     /// Takes the receive back; false if it is over. Either way the buffer is free: a receive that has matched was filled under

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::message::{Body, Envelope, INLINE, Message, Truncated, Words, copy_small};
+use super::message::{Body, Envelope, INLINE, Message, Words, copy_small};
 use super::rendezvous::Rendezvous;
 use super::spin::{Padded, SpinLock};
 use crate::status::Status;
@@ -225,17 +225,18 @@ impl Ring {
         Some(message)
     }
 
-    /// Takes the oldest message straight into `buffer` if it is an inline one that `accepts` wants.
+    /// Takes the oldest message straight into `buffer` if it is an inline one that `accepts` wants. One that is longer than
+    /// the buffer is taken and lost, as by [`Message::deliver`].
     ///
     /// # Safety
     /// As [`Ring::pop`]; `buffer` is writable for `capacity` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn pop_into(
         &self,
         accepts: impl FnOnce(&Envelope) -> bool,
         buffer: *mut u8,
         capacity: usize,
-    ) -> Option<Result<Status, Truncated>> {
+    ) -> Option<Status> {
         let head = self.head.load(Ordering::Relaxed);
         let cell = &self.cells[head % CELLS];
         if cell.turn.load(Ordering::Acquire) != (head + 1) as u32 {
@@ -248,13 +249,12 @@ impl Ring {
             return None;
         }
         let status = Status { source: content.envelope.source as usize, tag: content.envelope.tag, bytes };
-        let fits = bytes <= capacity;
-        if fits {
+        if bytes <= capacity {
             // SAFETY: the message fits the buffer that the caller promises.
             unsafe { copy_small(content.words.as_ptr().cast(), buffer, bytes) };
         }
         self.head.store(head + 1, Ordering::Release);
-        Some(if fits { Ok(status) } else { Err(Truncated { status, capacity }) })
+        Some(status)
     }
 }
 

@@ -7,7 +7,7 @@ use super::group::{Group, GroupWait};
 use super::mailbox::Receive;
 use super::message::{Envelope, Selector};
 use super::operation::PendingCollective;
-use super::receive::{PeekWait, PendingReceive, ReceiveWait, TakeWait, Taken, truncated};
+use super::receive::{LengthWait, PeekWait, PendingReceive, ReceiveWait, TakeWait, Taken};
 use super::rendezvous::Rendezvous;
 use super::ring::Content;
 use super::send::{Completed, PendingSend, SendWait, withdraw};
@@ -196,8 +196,17 @@ impl Transport for Local {
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
         let wait = ReceiveWait { take: self.take_wait("recv", source, tag), buf, len };
         match self.world.block(self.me, wait) {
-            Ok(result) => result.map_err(|t| truncated("recv", t)),
+            Ok(status) => status.within("recv", len),
             Err(stop) => Err(self.located("recv", stop, source, tag)),
+        }
+    }
+
+    unsafe fn recv_length(&self, buf: *mut u8, len: usize, source: usize, tag: u32) -> Result<usize> {
+        let (from, with) = (Source::Rank(source), TagSelector::Tag(tag));
+        let wait = ReceiveWait { take: self.take_wait("recv", from, with), buf, len };
+        match self.world.block(self.me, LengthWait(wait)) {
+            Ok(bytes) => Status { source, tag, bytes }.within("recv", len).map(|_| bytes),
+            Err(stop) => Err(self.located("recv", stop, from, with)),
         }
     }
 

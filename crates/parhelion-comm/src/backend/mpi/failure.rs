@@ -46,16 +46,6 @@ pub(super) fn message_error(
     locate(Error::new(operation, kind), source, tag)
 }
 
-/// A guarded receive completes even if the message was too long, and its status tells.
-#[inline]
-pub(super) fn within(operation: &'static str, status: Status, capacity: usize) -> crate::error::Result<Status> {
-    if status.bytes <= capacity {
-        return Ok(status);
-    }
-    let error = Error::new(operation, ErrorKind::Truncated { sent: status.bytes, capacity });
-    Err(locate(error, Source::Rank(status.source), TagSelector::Tag(status.tag)))
-}
-
 #[cold]
 pub(super) fn locate(mut error: Error, source: Source, tag: TagSelector) -> Error {
     if let Source::Rank(rank) = source {

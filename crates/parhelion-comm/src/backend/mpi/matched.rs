@@ -36,7 +36,7 @@ impl Taken {
         if self.status.bytes > len {
             // The library is not asked to truncate: not all do it safely (see `guard`).
             self.discard();
-            return failure::within("recv", self.status, len);
+            return self.status.within("recv", len);
         }
         let library = self.comm.library();
         let mut raw = RawStatus::default();

@@ -136,7 +136,7 @@ impl Message {
         let received = result.and_then(|()| failure::status(library, status)).map_err(|e| {
             failure::message_error(self.operation, e, library, self.peer, self.tag, self.capacity, status)
         })?;
-        let received = failure::within(self.operation, received, self.capacity)?;
+        let received = received.within(self.operation, self.capacity)?;
         if let Some((bounce, to)) = &self.bounce {
             // SAFETY: the caller's buffer, of this capacity, is the operation's until now.
             unsafe { std::ptr::copy_nonoverlapping(bounce.ptr(), *to, received.bytes) };

@@ -293,21 +293,28 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        let (Source::Rank(from), TagSelector::Tag(number)) = (source, tag) else {
+        // SAFETY, of both: the caller's promise.
+        match (source, tag) {
+            (Source::Rank(source), TagSelector::Tag(tag)) => {
+                unsafe { self.recv_length(buf, len, source, tag) }.map(|bytes| Status { source, tag, bytes })
+            }
+            _ => unsafe { self.recv_otherwise(buf, len, source, tag) },
+        }
+    }
+
+    unsafe fn recv_length(&self, buf: *mut u8, len: usize, source: usize, tag: u32) -> Result<usize> {
+        if len >= self.recv_below || source == self.not_from || !self.runtime.is_free() {
             // SAFETY: the caller's promise.
-            return unsafe { self.recv_otherwise(buf, len, source, tag) };
-        };
-        if len >= self.recv_below || from == self.not_from || !self.runtime.is_free() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.recv_otherwise(buf, len, source, tag) };
+            let status = unsafe { self.recv_otherwise(buf, len, Source::Rank(source), TagSelector::Tag(tag)) }?;
+            return Ok(status.bytes);
         }
         let mut status = RawStatus::default();
         let into = self.runway.map_or(buf, Runway::ptr);
         // SAFETY: the buffer is writable during the call; the runway is as long as any message, and only this thread is in
         // a call.
         let received = unsafe {
-            let (from, number) = (from as c_int, number as c_int);
-            self.library.recv(into.cast(), len as c_int, self.byte, from, number, self.raw, &mut status)
+            let (from, with) = (source as c_int, tag as c_int);
+            self.library.recv(into.cast(), len as c_int, self.byte, from, with, self.raw, &mut status)
         };
         match received.and_then(|()| count::message_bytes(self.library, &status)) {
             Ok(bytes) if bytes <= len => {
@@ -315,9 +322,9 @@ impl Transport for MpiTransport {
                     // SAFETY: so many bytes are in the runway, and no more than the caller's buffer has.
                     unsafe { runway::fetch(into, buf, bytes) };
                 }
-                Ok(Status { source: from, tag: number, bytes })
+                Ok(bytes)
             }
-            ended => self.recv_failed(ended, len, from, number, &status),
+            ended => self.recv_failed(ended, len, source, tag, &status),
         }
     }
 

@@ -97,7 +97,7 @@ impl MpiTransport {
         let received = received
             .and_then(|()| failure::status(self.library, &status))
             .map_err(|e| failure::message_error("recv", e, self.library, source, tag, len, &status))?;
-        failure::within("recv", received, len)
+        received.within("recv", len)
     }
 
     /// How a receive by one call has failed: by an error, or by a message that fills more than the buffer.
@@ -110,12 +110,12 @@ impl MpiTransport {
         source: usize,
         tag: u32,
         status: &RawStatus,
-    ) -> Result<Status> {
+    ) -> Result<usize> {
         if let Some(runway) = self.runway {
             runway.clear();
         }
         match ended {
-            Ok(bytes) => failure::within("recv", Status { source, tag, bytes }, len),
+            Ok(bytes) => Status { source, tag, bytes }.within("recv", len).map(|_| bytes),
             Err(e) => {
                 let (source, tag) = (Source::Rank(source), TagSelector::Tag(tag));
                 Err(failure::message_error("recv", e, self.library, source, tag, len, status))
@@ -150,7 +150,7 @@ impl MpiTransport {
                 runway.clear();
                 fail(e, &status)
             })?;
-            let received = failure::within("recv", received, len)?;
+            let received = received.within("recv", len)?;
             // SAFETY: no longer than the caller's buffer.
             unsafe { std::ptr::copy_nonoverlapping(runway.ptr(), buf, received.bytes) };
             return Ok(received);
@@ -163,7 +163,7 @@ impl MpiTransport {
                 library.recv(bounce.ptr().cast(), guard::BLOCKS, datatype, from, with, self.raw, &mut status)
             };
             let received = received.and_then(|()| failure::status(library, &status)).map_err(|e| fail(e, &status))?;
-            let received = failure::within("recv", received, len)?;
+            let received = received.within("recv", len)?;
             // SAFETY: no longer than the caller's buffer.
             unsafe { std::ptr::copy_nonoverlapping(bounce.ptr(), buf, received.bytes) };
             return Ok(received);
@@ -198,7 +198,7 @@ impl MpiTransport {
             clear();
             failure::message_error("send_recv", e, library, into.source, into.tag, into.len, &status)
         })?;
-        let received = failure::within("send_recv", received, into.len).inspect_err(|_| clear())?;
+        let received = received.within("send_recv", into.len).inspect_err(|_| clear())?;
         if self.runway.is_some() {
             // SAFETY: so many bytes are in the runway, and no more than the caller's buffer has.
             unsafe { runway::fetch(landing, into.buf, received.bytes) };

@@ -225,12 +225,13 @@ impl Communicator {
     fn recv_from<T: Element>(&self, buffer: &mut [T], source: Source, tag: TagSelector) -> Result<Status> {
         self.check_selectors("recv", source, tag)?;
         let (buf, len) = (buffer.as_mut_ptr().cast(), size_of_val(buffer));
-        // SAFETY, of both: the slice is borrowed exclusively for the whole blocking call; any bytes are a valid Pod.
         let received = match (source, tag) {
             (Source::Rank(source), TagSelector::Tag(tag)) => {
+                // SAFETY: the slice is borrowed exclusively for the whole blocking call; any bytes are a valid Pod.
                 let bytes = unsafe { self.transport.recv_length(buf, len, source, tag) };
                 bytes.map(|bytes| Status { source, tag, bytes })
             }
+            // SAFETY: as above.
             _ => unsafe { self.transport.recv(buf, len, source, tag) },
         };
         self.whole::<T>("recv", received.map_err(|e| self.locate(e))?)

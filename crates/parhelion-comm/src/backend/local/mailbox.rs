@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::message::{Message, Selector};
+use super::ring::Ring;
 use super::world::World;
 use crate::backend::Keep;
 use crate::status::Status;
@@ -157,16 +158,16 @@ impl World {
         mailbox.take(selector)
     }
 
-    /// Receives into `buffer` what `source` has sent, if nothing that came before it matches: the fast path of a blocking
-    /// receive from a named rank. `None`: nothing there, or nothing that this path can take.
+    /// Receives into `buffer` what came first through `ring`, one of `rank`'s, if nothing that arrived before it matches: the
+    /// fast path of a blocking receive from a named rank. `None`: nothing there, or nothing that this path can take.
     ///
     /// # Safety
-    /// `buffer` is writable for `capacity` bytes.
+    /// `ring` ends at `rank`, and `buffer` is writable for `capacity` bytes.
     #[inline(always)]
     pub(super) unsafe fn receive_from(
         &self,
         rank: usize,
-        source: usize,
+        ring: &Ring,
         selector: &Selector,
         buffer: *mut u8,
         capacity: usize,
@@ -175,8 +176,8 @@ impl World {
         if !mailbox.unexpected.is_empty() || !mailbox.posted.is_empty() {
             return None;
         }
-        // SAFETY: the mailbox lock is held; the caller's promise.
-        unsafe { self.ring(source, rank)?.pop_into(|e| selector.accepts(e), buffer, capacity) }
+        // SAFETY: the lock of the mailbox where the ring ends is held; the caller's promise.
+        unsafe { ring.pop_into(|e| selector.accepts(e), buffer, capacity) }
     }
 
     /// What the first selected message is, left in its place.

@@ -71,11 +71,11 @@ impl Wait for ReceiveWait<'_> {
     fn poll(&mut self) -> Option<Status> {
         if let Source::Rank(rank) = self.take.selector.source {
             let local = self.take.local;
-            let source = local.group.ranks[rank];
-            if local.world.ring(source, local.me).is_some_and(Ring::has_message) {
-                // SAFETY: see `buf`.
+            let ring = local.world.ring(local.group.ranks[rank], local.me);
+            if let Some(ring) = ring.filter(|ring| ring.has_message()) {
+                // SAFETY: the ring ends here; see `buf`.
                 let received =
-                    unsafe { local.world.receive_from(local.me, source, &self.take.selector, self.buf, self.len) };
+                    unsafe { local.world.receive_from(local.me, ring, &self.take.selector, self.buf, self.len) };
                 if received.is_some() {
                     return received;
                 }

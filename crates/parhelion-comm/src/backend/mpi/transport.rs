@@ -293,11 +293,12 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        // SAFETY, of both: the caller's promise.
         match (source, tag) {
             (Source::Rank(source), TagSelector::Tag(tag)) => {
+                // SAFETY: the caller's promise.
                 unsafe { self.recv_length(buf, len, source, tag) }.map(|bytes| Status { source, tag, bytes })
             }
+            // SAFETY: as above.
             _ => unsafe { self.recv_otherwise(buf, len, source, tag) },
         }
     }

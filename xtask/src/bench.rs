@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::compare::{Measurements, Side, median};
 use crate::exchange::{Arguments, ExchangeTimes};
-use crate::launch::{Stderr, bounded, clean_command};
+use crate::launch::{Ran, Stderr, bounded, clean_command};
 use crate::machine::{ProcessorTime, machine, warn_if_busy};
 use crate::mpi::{self, LIBRARIES, Library};
 use crate::sparse::{self, AssemblyTimes};
@@ -21,6 +21,11 @@ use crate::{Result, halo, root, shared, steps};
 
 /// How long one measuring program, or the building of one, may take.
 const LIMIT: Duration = Duration::from_secs(300);
+
+/// A run is calm if the host of this machine kept back no more than so many percent of the processors' time.
+const CALM: f64 = 2.0;
+/// So often, at most, is one run made for a calm one.
+const TRIES: usize = 4;
 
 /// The ranks of every measurement, as the peers' published numbers have them.
 const RANKS: usize = 2;
@@ -100,10 +105,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         None => println!("   the C peers are not measured: ../shared/peers does not exist"),
     }
     warn_if_busy();
-    let before = ProcessorTime::now();
     let rounds = if options.quick { 2 } else { 5 };
     let has = |part| options.parts.is_empty() || options.parts.contains(&part);
-    let mut bench = Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, failures: Vec::new() };
+    let mut bench =
+        Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, stolen: 0.0, failures: Vec::new() };
     let (mut missed, mut written) = (Vec::new(), Vec::new());
     if has(Part::Messages) {
         let (tables, closing) = bench.messages(&libraries, &mut missed)?;
@@ -122,20 +127,21 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         let (tables, closing) = bench.tcp(beside, &mut missed)?;
         written.push((Part::Tcp, tables, closing));
     }
-    let stolen = before.zip(ProcessorTime::now()).map(|(before, after)| after.stolen_since(before));
     let stolen =
-        stolen.map_or_else(String::new, |share| format!("; the host kept back {share:.1} % of the processors' time"));
+        format!("during each of which the host kept back at most {:.1} % of the processors' time", bench.stolen);
     for (_, tables, closing) in &written {
         tables.iter().for_each(|table| println!("\n{}", table.text()));
         println!("{closing}");
     }
-    println!("{} rounds on {}{stolen}.", rounds, machine());
+    println!("{rounds} rounds on {}, of runs {stolen}.", machine());
     print_list("Targets missed", &missed);
     print_list("Failed", &bench.failures);
     if let Some(file) = &options.markdown {
         for (part, tables, closing) in &written {
-            let heading =
-                format!("Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks{stolen}.\n\n", machine());
+            let heading = format!(
+                "Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks, of runs {stolen}.\n\n",
+                machine()
+            );
             let tables: Vec<String> = tables.iter().map(Table::markdown).collect();
             insert(file, part.markers(), &format!("{heading}{}\n{closing}", tables.join("\n")))?;
         }
@@ -154,6 +160,8 @@ struct Bench<'a> {
     ours: &'a Path,
     has_peers: bool,
     rounds: usize,
+    /// The largest share of the processors' time, in percent, that the host kept back during a run that counts.
+    stolen: f64,
     failures: Vec<String>,
 }
 
@@ -270,7 +278,7 @@ impl Bench<'_> {
     fn start(&mut self) -> Result<Option<f64>> {
         let mut command = clean_command(self.ours);
         command.args(["solve", "--pde", "4", "-n", START_RANKS, "--backend", "tcp", "--json"]);
-        let ran = bounded(command, "bench-start", Stderr::Captured, LIMIT)?;
+        let ran = self.calm_run(command, "bench-start")?;
         if !ran.end.success() {
             self.failures.push(format!("start: {}", ran.end));
             return Ok(None);
@@ -342,7 +350,7 @@ impl Bench<'_> {
         if self.quick {
             command.envs([("B_TARGET_S", "0.002"), ("B_SAMPLES", "11")]);
         }
-        let ran = bounded(command, &format!("bench-{what}"), Stderr::Captured, LIMIT)?;
+        let ran = self.calm_run(command, &format!("bench-{what}"))?;
         let failure = match add(side, &ran.out) {
             Err(why) => why,
             Ok(_) if !ran.end.success() => ran.end.to_string(),
@@ -358,6 +366,26 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Runs `command`; again where the host of this virtual machine kept its processors busy with others, and the calmest run
+    /// counts. What is measured has no say in it.
+    fn calm_run(&mut self, mut command: Command, name: &str) -> Result<Ran> {
+        let mut calmest: Option<(f64, Ran)> = None;
+        for _ in 0..TRIES {
+            let before = ProcessorTime::now();
+            let ran = bounded(&mut command, name, Stderr::Captured, LIMIT)?;
+            let stolen = before.zip(ProcessorTime::now()).map_or(0.0, |(before, after)| after.stolen_since(before));
+            if calmest.as_ref().is_none_or(|(least, _)| stolen < *least) {
+                calmest = Some((stolen, ran));
+            }
+            if stolen <= CALM {
+                break;
+            }
+        }
+        let (stolen, ran) = calmest.expect("there is at least one try");
+        self.stolen = self.stolen.max(stolen);
+        Ok(ran)
+    }
+
     /// The time to solve, where the matrix exists.
     fn solve(&mut self) -> Result<Option<Solve>> {
         let Some(matrix) = shared(MATRIX) else {
@@ -368,7 +396,7 @@ impl Bench<'_> {
         for _ in 0..self.rounds {
             let mut command = clean_command(self.ours);
             command.arg("solve").arg(&matrix).args(["-n", SOLVE_RANKS, "--backend", "local", "--json"]);
-            let ran = bounded(command, "bench-solve", Stderr::Captured, LIMIT)?;
+            let ran = self.calm_run(command, "bench-solve")?;
             let answer: Value = serde_json::from_str(ran.out.trim()).unwrap_or_default();
             match answer["seconds"]["total"].as_f64() {
                 Some(seconds) if ran.end.success() => samples.push(seconds),

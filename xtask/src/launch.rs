@@ -1,5 +1,6 @@
 //! Running a program within a deadline, and ending all of it when the deadline passes.
 
+use std::borrow::BorrowMut;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
@@ -92,7 +93,13 @@ pub(crate) enum Stderr {
 /// Runs `command` for at most `limit`; its output goes to `target/logs/NAME.{out,err}` and comes back as text.
 ///
 /// Files rather than pipes: a grandchild that outlives its parent cannot keep us reading.
-pub(crate) fn bounded(mut command: Command, name: &str, stderr: Stderr, limit: Duration) -> Result<Ran> {
+pub(crate) fn bounded(
+    mut command: impl BorrowMut<Command>,
+    name: &str,
+    stderr: Stderr,
+    limit: Duration,
+) -> Result<Ran> {
+    let command = command.borrow_mut();
     let logs = root().join("target/logs");
     fs::create_dir_all(&logs).map_err(|e| format!("cannot create {}: {e}", logs.display()))?;
     let file = |ending: &str| -> Result<(PathBuf, File)> {
@@ -111,7 +118,7 @@ pub(crate) fn bounded(mut command: Command, name: &str, stderr: Stderr, limit: D
         command.env("CARGO_TERM_COLOR", "always");
     }
     let started = Instant::now();
-    let mut child = spawn_in_own_group(&mut command)?;
+    let mut child = spawn_in_own_group(command)?;
     let end = loop {
         let ended = child.try_wait();
         if let Some(file) = &mut shown {

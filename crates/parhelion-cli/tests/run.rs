@@ -5,6 +5,7 @@ mod command;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -259,7 +260,10 @@ fn signals_are_passed_on() {
 #[test]
 fn stopping_and_going_on_is_passed_on() {
     let script = "trap 'echo again; exit 0' CONT; echo $$; while :; do sleep 0.02; done";
-    let mut running = Running::start(shell(&["-n", "2"], script));
+    let mut command = shell(&["-n", "2"], script);
+    // Nothing stops a process of an orphaned group, as ours is below `nohup` or `cron`.
+    command.process_group(0);
+    let mut running = Running::start(command);
     let processes = running.lines(2);
     running.send(Signal::TSTP);
     let start = Instant::now();

@@ -85,7 +85,7 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// # Safety
     /// `buf` is readable for `len` bytes during the call.
     unsafe fn send(&self, buf: *const u8, len: usize, dest: usize, tag: u32, mode: SendMode) -> Result<()>;
-    /// Receives; returns when the message is there.
+    /// Receives; returns when the message is there. A communicator calls this for wildcards, else `recv_length`.
     ///
     /// # Safety
     /// `buf` is writable for `len` bytes during the call.

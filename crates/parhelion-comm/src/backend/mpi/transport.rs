@@ -293,14 +293,8 @@ impl Transport for MpiTransport {
     }
 
     unsafe fn recv(&self, buf: *mut u8, len: usize, source: Source, tag: TagSelector) -> Result<Status> {
-        match (source, tag) {
-            (Source::Rank(source), TagSelector::Tag(tag)) => {
-                // SAFETY: the caller's promise.
-                unsafe { self.recv_length(buf, len, source, tag) }.map(|bytes| Status { source, tag, bytes })
-            }
-            // SAFETY: as above.
-            _ => unsafe { self.recv_otherwise(buf, len, source, tag) },
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.recv_otherwise(buf, len, source, tag) }
     }
 
     unsafe fn recv_length(&self, buf: *mut u8, len: usize, source: usize, tag: u32) -> Result<usize> {

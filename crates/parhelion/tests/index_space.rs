@@ -206,7 +206,7 @@ in_dimensions! {
     one: 1, 512;
     two: 2, 256;
     three: 3, 32;
-    four: 4, 4;
+    four: 4, 12;
 }
 
 #[test]
@@ -228,6 +228,12 @@ fn boxes_at_the_ends_of_the_indices_work() {
     assert_eq!(all.shrink(usize::MAX), IndexSpace::empty());
     assert_eq!(all.split([2]).map(|half| half.len()).sum::<usize>(), usize::MAX);
     assert_eq!(IndexSpace::new([i64::MIN; 4], [i64::MAX; 4]).checked_len(), None);
+}
+
+#[test]
+#[should_panic(expected = "more cells come before [4294967296, 0]")]
+fn a_position_that_is_not_counted_panics() {
+    let _ = IndexSpace::from([0..1 << 33, 0..1 << 33]).linear([1 << 32, 0]);
 }
 
 #[test]

@@ -54,9 +54,16 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// An array of zeros. Local.
     ///
     /// # Errors
-    /// What [`Decomposition::check`] finds.
+    /// What [`Decomposition::check`] finds; blocks of more bytes than can be addressed.
     pub fn zeros(decomposition: &Decomposition<D>) -> Result<Self> {
         decomposition.check()?;
+        let bytes = decomposition.largest_block().checked_mul(size_of::<T>());
+        // Less than the most, since storage is aligned.
+        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize / 2) {
+            let text =
+                format!("a block of {decomposition} has more elements of {} bytes than fit in memory", size_of::<T>());
+            return Err(Error::new("array", ErrorKind::InvalidArgument(text)));
+        }
         Ok(Self::allocate(decomposition))
     }
 

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use parhelion_comm::{Error, ErrorKind, Op, Result};
 
+use super::movement::agree;
 use super::{DistArray, Number};
 
 /// How many cells have values in each of a number of bins of one width.
@@ -27,8 +28,9 @@ impl Histogram {
         if bins > 0 && low < high && (high - low).is_finite() {
             return Ok(Histogram { low, high, counts: vec![0; bins], below: 0, above: 0, nan: 0 });
         }
-        let text =
-            format!("{bins} bins from {low} to {high}: give at least one bin, and finite bounds in rising order");
+        let text = format!(
+            "{bins} bins from {low} to {high}: give at least one bin, and bounds in rising order at a finite distance"
+        );
         Err(Error::new("histogram", ErrorKind::InvalidArgument(text)))
     }
 
@@ -94,7 +96,7 @@ impl fmt::Display for Histogram {
 
 impl<T: Number + PartialOrd, const D: usize> DistArray<T, D> {
     /// Counts the values into `bins` bins of one width that fill `range`; every rank gets the whole histogram. Collective:
-    /// one reduction.
+    /// one reduction; where checks are on, one before.
     ///
     /// Integers are compared as `f64`.
     ///
@@ -113,10 +115,12 @@ impl<T: Number + PartialOrd, const D: usize> DistArray<T, D> {
     /// ```
     ///
     /// # Errors
-    /// No bins, or bounds that are not finite or not in rising order; as [`Communicator::all_reduce`].
+    /// No bins, or bounds that are not in rising order at a finite distance; as [`Communicator::all_reduce`].
     ///
     /// [`Communicator::all_reduce`]: parhelion_comm::Communicator::all_reduce
     pub fn histogram(&self, bins: usize, range: RangeInclusive<f64>) -> Result<Histogram> {
+        let bounds = (range.start().to_bits(), range.end().to_bits());
+        agree(self.communicator(), "histogram", (self.decomposition().fingerprint(), bins, bounds))?;
         let mut histogram = Histogram::new(bins, range)?;
         for run in self.counted_runs() {
             run.iter().for_each(|x| histogram.add(x.real()));

@@ -260,14 +260,18 @@ impl<const D: usize> IndexSpace<D> {
     /// The position of `index` among the cells in memory order.
     ///
     /// # Panics
-    /// If `index` is not in the box.
+    /// If `index` is not in the box, or more cells come before it than a `usize` counts.
     #[inline]
     pub fn linear(&self, index: [i64; D]) -> usize {
         if !self.contains(index) {
             not_inside(&index, self);
         }
         let shape = self.shape();
-        (0..D).fold(0, |at, a| at * shape[a] + index[a].wrapping_sub(self.start[a]) as usize)
+        (0..D).fold(0usize, |at, a| {
+            let next = at.checked_mul(shape[a]);
+            let next = next.and_then(|next| next.checked_add(index[a].wrapping_sub(self.start[a]) as usize));
+            next.unwrap_or_else(|| not_counted(&index, self))
+        })
     }
 
     /// The index of the cell at position `linear` in memory order.
@@ -445,6 +449,12 @@ fn below(index: i64, by: usize) -> i64 {
 #[cold]
 fn outside() -> ! {
     panic!("a global index is outside the 64-bit signed integers")
+}
+
+#[cold]
+#[inline(never)]
+fn not_counted<const D: usize>(index: &[i64; D], space: &IndexSpace<D>) -> ! {
+    panic!("more cells come before {index:?} in {space} than a usize counts")
 }
 
 #[cold]

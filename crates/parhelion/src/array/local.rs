@@ -1,6 +1,6 @@
 //! What every rank does to its own cells, without messages: fill, map, zip, visit.
 
-use parhelion_comm::{Element, Error, ErrorKind, Layout, Result};
+use parhelion_comm::{Communicator, Element, Error, ErrorKind, Layout, Op, Result};
 
 use super::DistArray;
 
@@ -94,8 +94,9 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         place.layout().iter_runs().for_each(|(start, len)| f(&mut memory[start..start + len]));
     }
 
-    /// That both arrays own the same cells on every rank; their halos may differ.
+    /// That both arrays own the same cells on this rank; their halos may differ. Local.
     pub(super) fn check_alike<U: Element>(&self, operation: &'static str, other: &DistArray<U, D>) -> Result<()> {
+        check_place(operation, self.communicator(), other.communicator())?;
         let (mine, theirs) = (self.decomposition(), other.decomposition());
         if mine.same_distribution(theirs) {
             return Ok(());
@@ -104,6 +105,31 @@ impl<T: Element, const D: usize> DistArray<T, D> {
             format!("the arrays are distributed differently: {mine}, and {theirs}; use redistribute on one of them");
         Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
     }
+}
+
+/// That this rank has one number in both communicators, which have one size. Local: another rank may find otherwise.
+fn check_place(operation: &'static str, here: &Communicator, there: &Communicator) -> Result<()> {
+    if (here.rank(), here.size()) == (there.rank(), there.size()) {
+        return Ok(());
+    }
+    let text = format!("the arrays belong to different ranks: {here:?} and {there:?}");
+    Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
+}
+
+/// [`check_place`] before ranks wait for each other: what one finds, all learn. Collective over `here` if the two are not
+/// one communicator: one reduction.
+pub(super) fn check_places(operation: &'static str, here: &Communicator, there: &Communicator) -> Result<()> {
+    if here.is_same(there) {
+        return Ok(());
+    }
+    let place = check_place(operation, here, there);
+    let differs = here.all_reduce(&[u8::from(place.is_err())], Op::Max)?;
+    if differs == [0] {
+        return Ok(());
+    }
+    place?;
+    let text = "the arrays belong to communicators that number other ranks differently".to_owned();
+    Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
 }
 
 /// The elements of two layouts of one length, as stretches that are consecutive in both: where they start, how long they

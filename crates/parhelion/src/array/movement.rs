@@ -6,11 +6,12 @@ use ndarray::{Array, ArrayView, Dim, Dimension};
 use parhelion_comm::{Communicator, Element, Error, ErrorKind, Layout, Op, Result};
 
 use super::dist_array::dim;
+use super::local::check_places;
 use super::transfer::{self, Transfer};
 use super::{Decomposition, DistArray, IndexSpace};
 
 impl<T: Element, const D: usize> DistArray<T, D> {
-    /// The whole array at `root`, `None` elsewhere. Collective: one gather.
+    /// The whole array at `root`, `None` elsewhere. Collective: one gather; where checks are on, one reduction before.
     ///
     /// # Errors
     /// An invalid root; a lost peer, a timeout, a deadlock, ranks that disagree.
@@ -18,7 +19,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     where
         Dim<[usize; D]>: Dimension,
     {
-        self.gather_region(self.decomposition().space(), root)
+        self.gather_shaped(self.decomposition().space(), self.shape(), root)
     }
 
     /// The cells of `region`, which is inside the global space, at `root`; `None` elsewhere. Index 0 of the result is the
@@ -31,8 +32,21 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     where
         Dim<[usize; D]>: Dimension,
     {
-        agree(self.communicator(), "gather_region", (self.decomposition().fingerprint(), region))?;
-        self.check_region("gather_region", region)?;
+        self.gather_shaped(region, region.shape(), root)
+    }
+
+    /// The cells of `region` as an array of `shape`, which has other extents than the region only where neither has cells.
+    fn gather_shaped(
+        &self,
+        region: IndexSpace<D>,
+        shape: [usize; D],
+        root: usize,
+    ) -> Result<Option<Array<T, Dim<[usize; D]>>>>
+    where
+        Dim<[usize; D]>: Dimension,
+    {
+        agree(self.communicator(), "gather", (self.decomposition().fingerprint(), region))?;
+        self.check_region("gather", region)?;
         let communicator = self.communicator();
         let packed = self.pack_counted(region);
         if communicator.rank() != root {
@@ -43,10 +57,10 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         let counts: Vec<usize> = layouts.iter().map(Layout::len).collect();
         let mut received = bytemuck::zeroed_vec(counts.iter().sum());
         communicator.gatherv_into(&packed, Some((&mut received, &counts)), root)?;
-        Ok(Some(assemble(region, &layouts, &received)))
+        Ok(Some(assemble(shape, &layouts, &received)))
     }
 
-    /// The whole array at every rank. Collective: one all-gather.
+    /// The whole array at every rank. Collective: one all-gather; where checks are on, one reduction before.
     ///
     /// # Errors
     /// A lost peer, a timeout, a deadlock, ranks that disagree.
@@ -54,12 +68,13 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     where
         Dim<[usize; D]>: Dimension,
     {
+        agree(self.communicator(), "gather_all", self.decomposition().fingerprint())?;
         let region = self.decomposition().space();
         let layouts = self.dense_layouts(region);
         let counts: Vec<usize> = layouts.iter().map(Layout::len).collect();
         let mut received = bytemuck::zeroed_vec(counts.iter().sum());
         self.communicator().all_gatherv_into(&self.pack_counted(region), &mut received, &counts)?;
-        Ok(assemble(region, &layouts, &received))
+        Ok(assemble(self.shape(), &layouts, &received))
     }
 
     /// This rank's cells of `region`, one behind the other, where it holds their first copy; nothing elsewhere.
@@ -84,7 +99,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     }
 
     /// An array of the cells of `whole`, which the root passes and which has the decomposition's shape. Collective: the
-    /// sizes and then the cells are scattered; all copies of replicated cells are filled.
+    /// sizes and then the cells are scattered; all copies of replicated cells are filled. Where checks are on, one reduction
+    /// before.
     ///
     /// # Errors
     /// A root that passes nothing, or another shape: at every rank. An invalid root; what [`Decomposition::check`] finds; a
@@ -97,8 +113,9 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     where
         Dim<[usize; D]>: Dimension,
     {
-        let mut array = Self::zeros(decomposition)?;
         let communicator = decomposition.communicator();
+        agree(communicator, "scatter", print(decomposition))?;
+        let mut array = Self::zeros(decomposition)?;
         let region = decomposition.space();
         let mut wrong = None;
         let data = whole.filter(|_| communicator.rank() == root).and_then(|whole| {
@@ -125,8 +142,17 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         if let Some(text) = wrong {
             return Err(Error::new("scatter", ErrorKind::InvalidArgument(text)));
         }
+        let received = received?;
         let (place, _, memory) = array.split_mut();
-        place.layout().unpack(&received?, memory);
+        if received.len() != place.len() {
+            let text = format!(
+                "rank {root} scatters {} cells to this rank, which has {} in {decomposition}; give equal decompositions",
+                received.len(),
+                place.len()
+            );
+            return Err(Error::new("scatter", ErrorKind::Mismatch(text)));
+        }
+        place.layout().unpack(&received, memory);
         Ok(array)
     }
 
@@ -134,7 +160,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// Halo cells are zero.
     ///
     /// Collective: a message from each rank to each other rank with which it shares cells, no others; cells that stay on
-    /// their rank are copied once. Where checks are on, one reduction before.
+    /// their rank are copied once. The first movement on a communicator duplicates it. Where checks are on, or the
+    /// communicators are not one, one reduction before.
     ///
     /// ```
     /// use parhelion::prelude::*;
@@ -154,8 +181,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// # Errors
     /// Another shape or number of ranks; what [`Decomposition::check`] finds; a lost peer, a timeout, a deadlock.
     pub fn redistribute(&self, decomposition: &Decomposition<D>) -> Result<Self> {
-        let print = decomposition.check().map_or(0, |()| decomposition.fingerprint());
-        agree(self.communicator(), "redistribute", (self.decomposition().fingerprint(), print, size_of::<T>()))?;
+        let prints = (self.decomposition().fingerprint(), print(decomposition));
+        agree(self.communicator(), "redistribute", (prints, size_of::<T>()))?;
         let mut array = Self::zeros(decomposition)?;
         if self.shape() != array.shape() {
             let (from, to) = (self.decomposition(), decomposition);
@@ -170,7 +197,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// communicators have the same ranks.
     ///
     /// Collective: a message from each rank that owns cells of the region in `other` to each other rank that owns them
-    /// here, no others; where checks are on, one reduction before.
+    /// here, no others. The first movement on a communicator duplicates it. Where checks are on, or the communicators are not
+    /// one, one reduction before.
     ///
     /// # Errors
     /// A region that reaches out of either array; another number of ranks; where checks are on, arguments that differ
@@ -184,11 +212,8 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     }
 
     fn take_from(&mut self, operation: &'static str, other: &Self, region: IndexSpace<D>) -> Result<()> {
-        let (here, there) = (self.communicator(), other.communicator());
-        if (here.rank(), here.size()) != (there.rank(), there.size()) {
-            let text = format!("the arrays belong to different ranks: {here:?} and {there:?}");
-            return Err(Error::new(operation, ErrorKind::InvalidArgument(text)));
-        }
+        let here = self.communicator();
+        check_places(operation, here, other.communicator())?;
         let transfer = Transfer::new(other.decomposition(), self.decomposition(), region, here.rank());
         let messages = here.internal()?;
         transfer::carry_out(&messages, &transfer, other.memory(), self.memory_mut())
@@ -202,6 +227,11 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         let text = format!("the region {region} reaches out of the global space {space}");
         Err(Error::new(operation, ErrorKind::InvalidArgument(text)))
     }
+}
+
+/// What stands for a decomposition in [`agree`], whether its settings fit each other or not.
+pub(super) fn print<const D: usize>(decomposition: &Decomposition<D>) -> Option<u64> {
+    decomposition.check().ok().map(|()| decomposition.fingerprint())
 }
 
 /// Where checks are on, that all ranks call with the same arguments: otherwise messages would be missed, or mistaken for
@@ -222,23 +252,19 @@ pub(super) fn agree(communicator: &Communicator, operation: &'static str, argume
     Err(Error::new(operation, ErrorKind::Mismatch(text)))
 }
 
-/// The array of `region` from the parts of all ranks, one behind the other.
-fn assemble<T: Element, const D: usize>(
-    region: IndexSpace<D>,
-    layouts: &[Layout],
-    parts: &[T],
-) -> Array<T, Dim<[usize; D]>>
+/// The array of `shape` from the parts of all ranks, one behind the other.
+fn assemble<T: Element, const D: usize>(shape: [usize; D], layouts: &[Layout], parts: &[T]) -> Array<T, Dim<[usize; D]>>
 where
     Dim<[usize; D]>: Dimension,
 {
-    let mut whole = bytemuck::zeroed_vec(region.len());
+    let mut whole = bytemuck::zeroed_vec(shape.iter().product());
     let mut rest = parts;
     for layout in layouts {
         let (part, later) = rest.split_at(layout.len());
         layout.unpack(part, &mut whole);
         rest = later;
     }
-    Array::from_shape_vec(dim(region.shape()), whole).expect("the cells of the region")
+    Array::from_shape_vec(dim(shape), whole).expect("as many cells as the shape has")
 }
 
 /// The cells of `decomposition` without halo, cut otherwise.

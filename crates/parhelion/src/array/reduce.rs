@@ -5,7 +5,7 @@ use parhelion_comm::{Element, Located, Op, Reduction, Result};
 
 use super::combine::Combiner;
 use super::fold::Cascade;
-use super::local::pieces;
+use super::local::{check_places, pieces};
 use super::number::Accumulator;
 use super::{DistArray, Number, sums};
 
@@ -111,7 +111,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     }
 
     /// Whether every cell equals its counterpart in `other`, distributed alike; as ever, NaN equals nothing. Collective:
-    /// one reduction.
+    /// one reduction, two if the communicators are not one.
     ///
     /// # Errors
     /// Arrays that are distributed differently; as [`count`](Self::count).
@@ -119,6 +119,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     where
         T: PartialEq,
     {
+        check_places("equal", self.communicator(), other.communicator())?;
         self.check_alike("equal", other)?;
         let same = pieces(self.layout(), other.layout())
             .all(|(a, b, len)| self.memory()[a..a + len] == other.memory()[b..b + len]);
@@ -246,11 +247,12 @@ impl<T: Number, const D: usize> DistArray<T, D> {
     }
 
     /// The dot product with `other`, distributed alike: the sum of `conj(x) * y` over all cells. Integers wrap, floats
-    /// are accumulated as `f64`. Collective: one reduction.
+    /// are accumulated as `f64`. Collective: one reduction, two if the communicators are not one.
     ///
     /// # Errors
     /// Arrays that are distributed differently; as [`count`](Self::count).
     pub fn dot(&self, other: &Self) -> Result<T> {
+        check_places("dot", self.communicator(), other.communicator())?;
         self.check_alike("dot", other)?;
         let counts = self.decomposition().is_first_copy(self.rank());
         let pairs = pieces(self.layout(), other.layout()).filter(|_| counts);

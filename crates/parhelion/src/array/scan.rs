@@ -25,7 +25,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// result is distributed as this array.
     ///
     /// Collective: one exclusive scan of one element per rank. Unless the ranks' cells are consecutive already, as in one
-    /// dimension with blocks, the array is redistributed before and after.
+    /// dimension with blocks, the array is redistributed before and after. Where checks are on, one reduction before.
     ///
     /// ```
     /// use parhelion::prelude::*;
@@ -77,12 +77,12 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     }
 
     fn scan_along(&self, axis: usize, op: &Combiner<'_, T>, first: Option<T>) -> Result<Self> {
+        let grid = self.decomposition();
+        agree(self.communicator(), "scan", (grid.fingerprint(), axis, first.is_some(), size_of::<T>()))?;
         if axis >= D {
             let text = format!("axis {axis} of an array of {D} axes");
             return Err(Error::new("scan", ErrorKind::InvalidArgument(text)));
         }
-        let grid = self.decomposition();
-        agree(self.communicator(), "scan", (grid.fingerprint(), axis, first.is_some(), size_of::<T>()))?;
         let map = grid.axis(axis);
         if !map.is_contiguous() {
             let mut blocks = grid.distributions().clone();
@@ -103,6 +103,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
 
     fn scan_flat(&self, op: &Combiner<'_, T>, first: Option<T>) -> Result<Self> {
         let grid = self.decomposition();
+        agree(self.communicator(), "scan", (grid.fingerprint(), first.is_some(), size_of::<T>()))?;
         let shape = grid.space().shape();
         // Along this axis consecutive cells are cut.
         let axis = shape.iter().position(|&n| n > 1).unwrap_or(D - 1);

@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 
 use parhelion_comm::{Communicator, Element, Located, Result, bf16, f16};
 
-use super::movement::rearranged;
+use super::movement::{agree, rearranged};
 use super::transfer::{Transfer, carry_out};
 use super::{Decomposition, DistArray, Distribution};
 
@@ -42,7 +42,7 @@ impl<T: Element> DistArray<T, 1> {
     ///
     /// Collective: an all-gather of samples, an all-to-all of counts and one of elements, an all-gather of counts, and
     /// messages between ranks that exchange what the samples missed. On a cyclic or block-cyclic axis the array goes to
-    /// blocks first. If it fails, the array is as it was.
+    /// blocks first. Where checks are on, one reduction before. If it fails, the array is as it was.
     ///
     /// # Errors
     /// A lost peer, a timeout, a deadlock, ranks that disagree.
@@ -77,6 +77,7 @@ impl<T: Element> DistArray<T, 1> {
     pub fn sort_by(&mut self, compare: impl Fn(&T, &T) -> Ordering) -> Result<()> {
         let grid = self.decomposition().clone();
         let communicator = grid.communicator();
+        agree(communicator, "sort", (grid.fingerprint(), size_of::<T>()))?;
         let (axis, ranks) = (grid.axis(0), communicator.size());
         if axis.is_replicated() || ranks == 1 {
             let mut cells = self.to_vec();
@@ -101,8 +102,11 @@ impl<T: Element> DistArray<T, 1> {
             Some(*end)
         }));
         let sorted = rearranged(&grid, [Distribution::Explicit(boundaries)], [ranks])?;
+        sorted.check()?;
         let transfer = Transfer::new(&sorted, &grid, grid.space(), communicator.rank());
-        carry_out(&communicator.internal()?, &transfer, &part, self.memory_mut())
+        let mut cells = self.zeros_like();
+        carry_out(&communicator.internal()?, &transfer, &part, cells.memory_mut())?;
+        self.assign(&cells)
     }
 }
 

@@ -59,11 +59,13 @@ pub(crate) fn norm<'a, T: Number, I: Iterator<Item = &'a [T]>>(
 /// Makes of [`scaled_squares`] of this rank the norms over all ranks, as the first of each pair. Collective: one reduction.
 pub(crate) fn norms(c: &Communicator, all: &mut [[f64; 2]]) -> Result<()> {
     c.all_reduce_in_place(all, |a: [f64; 2], b: [f64; 2]| {
-        // Nothing has no scale; what is not finite stays so.
-        if b[1] == 0.0 || !a[1].is_finite() {
+        // Nothing has no scale; what is not finite stays so, and NaN wins over infinity in either order.
+        if b[1] == 0.0 {
             return a;
-        } else if a[1] == 0.0 || !b[1].is_finite() {
+        } else if a[1] == 0.0 {
             return b;
+        } else if !(a[1].is_finite() && b[1].is_finite()) {
+            return [1.0, a[1] + b[1]];
         }
         let scale = a[0].max(b[0]);
         let square = |x: f64| x * x;

@@ -16,11 +16,13 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new("arrays: map, zip, fill and visits touch owned cells only", |c| {
         rounds(5, |draw| visited::<1>(c, draw))?;
-        rounds(6, |draw| visited::<3>(c, draw))
+        rounds(6, |draw| visited::<3>(c, draw))?;
+        rounds(7, |draw| visited::<4>(c, draw))
     }),
     Case::new("arrays: interior and boundary are the owned cells, each once", |c| {
         rounds(9, |draw| split::<1>(c, draw))?;
-        rounds(10, |draw| split::<3>(c, draw))
+        rounds(10, |draw| split::<3>(c, draw))?;
+        rounds(11, |draw| split::<4>(c, draw))
     }),
     Case::new("arrays: settings and shapes that do not fit are errors", wrong),
 ];
@@ -101,6 +103,11 @@ fn wrong(c: &Communicator) -> Outcome {
     let grid = Decomposition::new([6, 5], c)?;
     let unfit = grid.clone().grid([c.size() + 1, 1]);
     refused("zeros of a grid that does not fit", DistArray::<f64, 2>::zeros(&unfit), "InvalidArgument", argument)?;
+    let vast = Decomposition::new([1 << 62], c)?.distribution([Distribution::Replicated]);
+    refused("zeros of more bytes than there can be", DistArray::<f64, 1>::zeros(&vast), "InvalidArgument", argument)?;
+    for shape in [[0, 1 << 60, 1 << 60], [1 << 60, 1 << 60, 0]] {
+        refused("indices beyond count", Decomposition::new(shape, c), "InvalidArgument", argument)?;
+    }
     let array = DistArray::<f64, 2>::zeros(&grid)?;
     let part = ndarray::Array2::<f64>::zeros((9, 9));
     refused("from_local of a wrong shape", DistArray::from_local(&grid, part.view()), "InvalidArgument", argument)?;

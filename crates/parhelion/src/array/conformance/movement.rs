@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("arrays: ranks that move different things all get an error where checks are on", disagreeing)
         .ranks(2)
         .needs(Needs::Checks),
+    Case::new("arrays: communicators that number the ranks otherwise are told apart", renumbered).ranks(2),
     Case::new("arrays: a root that scatters nothing or a wrong shape is an error at every rank", misscattered),
 ];
 
@@ -80,7 +81,9 @@ where
     let (root, region) = (draw.below(c.size()), draw.region(grid.space()));
     let array = DistArray::<T, D>::from_fn(&grid, |index| cell(index, 1))?;
     let check = |what: &str, got: &ndarray::Array<T, Dim<[usize; D]>>, region: IndexSpace<D>| -> Outcome {
-        ensure(got.shape() == region.shape(), format_args!("{what} of {region} has the shape {:?}", got.shape()))?;
+        // An axis without cells leaves a box no extents, but an array its other ones.
+        let extents = if what == "gather_region" { region.shape() } else { array.shape() };
+        ensure(got.shape() == extents, format_args!("{what} of {region} has the shape {:?}", got.shape()))?;
         let wanted: Vec<T> = region.iter().map(|index| cell(index, 1)).collect();
         same(format_args!("{what} of {region} from {grid}"), got.as_slice().unwrap_or_default(), &wanted)
     };
@@ -90,7 +93,10 @@ where
         ensure(got.is_some() == (c.rank() == root), format_args!("{what}: the root and nobody else has the cells"))?;
         got.iter().try_for_each(|got| check(what, got, region))?;
     }
-    check("gather_all", &array.gather_all()?, grid.space())?;
+    let all = array.gather_all()?;
+    check("gather_all", &all, grid.space())?;
+    let back = DistArray::scatter(&grid, (c.rank() == root).then(|| all.view()), root)?;
+    holds("gathered and scattered", &back, |index| cell(index, 1))?;
     let again = DistArray::from_local(&grid, array.local())?;
     holds("from_local", &again, |index| cell(index, 1))
 }
@@ -142,8 +148,54 @@ fn disagreeing(c: &Communicator) -> Outcome {
     let target = grid.clone().grid([c.size(), 1]).distribution(rules);
     refused("redistribution to targets that differ", array.redistribute(&target), "Mismatch", mismatch)?;
     refused("scans along axes that differ", array.scan_axis(usize::from(last), Op::Sum), "Mismatch", mismatch)?;
+    let axis = if last { 2 } else { 0 };
+    refused("scan along an axis that one rank lacks", array.scan_axis(axis, Op::Sum), "Mismatch", mismatch)?;
+    let top = if last { 9.0 } else { 8.0 };
+    refused("histograms of ranges that differ", array.histogram(4, 0.0..=top), "Mismatch", mismatch)?;
+    let other = if last { grid.clone().grid([1, c.size()]) } else { grid.clone().grid([c.size(), 1]) };
+    let differing = DistArray::from_fn(&other, |[i, j]| 5 * i + j)?;
+    refused("gather of arrays that differ", differing.gather_all(), "Mismatch", mismatch)?;
+    refused("scan of arrays that differ", differing.scan(Op::Sum), "Mismatch", mismatch)?;
+    let whole = ndarray::Array2::<i64>::zeros((6, 5));
+    let scattered = DistArray::scatter(&other, (c.rank() == 0).then(|| whole.view()), 0);
+    refused("scatter to decompositions that differ", scattered, "Mismatch", mismatch)?;
+    let mut cuts = vec![0; c.size()];
+    cuts.extend([300 + 10 * i64::from(last), 1000]);
+    cuts.remove(1);
+    let mut unequal =
+        DistArray::from_fn(&Decomposition::new([1000], c)?.distribution([Distribution::Explicit(cuts)]), |[i]| {
+            (7 * i + 1) % 1000
+        })?;
+    let before = unequal.to_vec();
+    refused("sort of arrays that differ", unequal.sort(), "Mismatch", mismatch)?;
+    equal("cells after a refused sort", unequal.to_vec(), before)?;
     // The communicator still works.
     copy.copy_from(&array, grid.space())?;
+    holds("copy after refused ones", &copy, |[i, j]| 5 * i + j)
+}
+
+fn renumbered(c: &Communicator) -> Outcome {
+    let argument = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
+    let same = c.dup()?;
+    let turned = c.split(Some(0), -(c.rank() as i64))?.expect("every rank has a colour");
+    let build = |of: &Communicator| {
+        let grid = Decomposition::new([6, 5], of)?.grid([of.size(), 1]);
+        DistArray::from_fn(&grid, |[i, j]| 5 * i + j)
+    };
+    let (array, twin, other) = (build(c)?, build(&same)?, build(&turned)?);
+    // A duplicate is as good.
+    ensure(array.equal(&twin)?, "arrays of duplicates are equal")?;
+    equal("dot of duplicates", array.dot(&twin)?, (0..30).map(|x: i64| x * x).sum())?;
+    // What waits for others fails at all ranks, those that have one number in both among them.
+    refused("equal", array.equal(&other), "InvalidArgument", argument)?;
+    refused("dot", array.dot(&other), "InvalidArgument", argument)?;
+    refused("redistribute", array.redistribute(other.decomposition()), "InvalidArgument", argument)?;
+    let mut copy = array.zeros_like();
+    refused("copy_from", copy.copy_from(&other, array.decomposition().space()), "InvalidArgument", argument)?;
+    // What does not, where the numbers differ.
+    let zipped = array.zip(&other, |a, b| a + b);
+    ensure(zipped.is_ok() == (c.rank() == turned.rank()), "zip of other numbers")?;
+    copy.copy_from(&twin, array.decomposition().space())?;
     holds("copy after refused ones", &copy, |[i, j]| 5 * i + j)
 }
 

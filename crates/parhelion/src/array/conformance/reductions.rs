@@ -11,20 +11,24 @@ use crate::array::{Decomposition, DistArray};
 pub(super) const CASES: &[Case] = &[
     Case::new("arrays: reductions count every cell once and agree on all ranks", |c| {
         rounds(41, |draw| reduced::<1>(c, draw))?;
-        rounds(42, |draw| reduced::<3>(c, draw))
+        rounds(42, |draw| reduced::<3>(c, draw))?;
+        rounds(43, |draw| reduced::<4>(c, draw))
     }),
     Case::new("arrays: extremes find the first of equals and say NaN", |c| {
         rounds(45, |draw| extremes::<1>(c, draw))?;
-        rounds(46, |draw| extremes::<3>(c, draw))
+        rounds(46, |draw| extremes::<3>(c, draw))?;
+        rounds(47, |draw| extremes::<4>(c, draw))
     }),
     Case::new("arrays: tests of cells find, count and compare", |c| {
         rounds(48, |draw| tested::<1>(c, draw))?;
-        rounds(49, |draw| tested::<3>(c, draw))
+        rounds(49, |draw| tested::<3>(c, draw))?;
+        rounds(50, |draw| tested::<4>(c, draw))
     }),
     Case::new("arrays: sums, products and norms keep the range and the precision of their type", precise),
     Case::new("arrays: a histogram counts every cell once", |c| {
         rounds(51, |draw| counted::<1>(c, draw))?;
-        rounds(52, |draw| counted::<3>(c, draw))
+        rounds(52, |draw| counted::<2>(c, draw))?;
+        rounds(53, |draw| counted::<4>(c, draw))
     }),
 ];
 
@@ -156,6 +160,12 @@ fn precise(c: &Communicator) -> Outcome {
             let values = DistArray::from_fn(&grid, |[i]| if i == place { value } else { 1e300 })?;
             equal(format_args!("norm of {what}"), values.norm()?.to_bits(), value.abs().to_bits())?;
         }
+    }
+    let n = n as i64;
+    for (first, last) in [(f64::INFINITY, f64::NAN), (f64::NAN, f64::INFINITY)] {
+        let values =
+            DistArray::from_fn(&grid, |[i]| if i == 0 { first } else { [1.0, last][usize::from(i == n - 1)] })?;
+        ensure(n == 1 || values.norm()?.is_nan(), "norm of infinity and NaN, in either order, is NaN")?;
     }
     equal(
         "norm of a complex number",

@@ -12,12 +12,14 @@ pub(super) const CASES: &[Case] = &[
     Case::new("arrays: scans over all cells follow the C order of their indices", |c| {
         rounds(61, |draw| flat::<1>(c, draw))?;
         rounds(62, |draw| flat::<2>(c, draw))?;
-        rounds(63, |draw| flat::<3>(c, draw))
+        rounds(63, |draw| flat::<3>(c, draw))?;
+        rounds(64, |draw| flat::<4>(c, draw))
     }),
     Case::new("arrays: scans along an axis follow it through all ranks", |c| {
         rounds(65, |draw| along::<1>(c, draw))?;
         rounds(66, |draw| along::<2>(c, draw))?;
-        rounds(67, |draw| along::<3>(c, draw))
+        rounds(67, |draw| along::<3>(c, draw))?;
+        rounds(68, |draw| along::<4>(c, draw))
     }),
 ];
 

@@ -85,6 +85,8 @@ struct Settings<const D: usize> {
 struct Geometry<const D: usize> {
     grid: [usize; D],
     axes: [AxisMap; D],
+    /// At least the cells that any rank stores.
+    largest: usize,
 }
 
 impl<const D: usize> Decomposition<D> {
@@ -319,7 +321,8 @@ impl<const D: usize> Decomposition<D> {
         std::array::from_fn(|a| axes[a].to_global(at[a], local[a]))
     }
 
-    /// Whether every rank owns the same cells in both: same shape, process grid and owners; halos may differ.
+    /// Whether both cut the same shape over the same process grid by the same rules, so that every rank owns the same cells;
+    /// halos may differ. Different rules are different also where they happen to give the same cells, as on one rank.
     pub fn same_distribution(&self, other: &Self) -> bool {
         let (a, b) = (self.geometry(), other.geometry());
         self.shape() == other.shape() && a.grid == b.grid && a.axes == b.axes
@@ -340,6 +343,11 @@ impl<const D: usize> Decomposition<D> {
         change(&mut inner.settings);
         (inner.geometry, inner.exchanges) = (OnceLock::new(), OnceLock::new());
         self
+    }
+
+    /// At least the cells that any rank stores, the same number on all ranks.
+    pub(super) fn largest_block(&self) -> usize {
+        self.geometry().largest
     }
 
     pub(crate) fn exchanges_cell(&self) -> &OnceLock<Arc<Exchanges>> {
@@ -383,7 +391,7 @@ impl<const D: usize> Settings<D> {
         if cells(largest).is_none() {
             return Err(format!("a block with its halo is up to {largest:?}: more cells than an isize counts"));
         }
-        Ok(Geometry { grid, axes })
+        Ok(Geometry { grid, axes, largest: largest.iter().product() })
     }
 
     fn process_grid(&self) -> Result<[usize; D], String> {
@@ -447,12 +455,11 @@ impl<const D: usize> fmt::Debug for Decomposition<D> {
     }
 }
 
-/// The number of cells of a shape, where an `isize` counts it.
+/// The number of cells of a shape, where an `isize` counts it. An axis of no cells counts as one, in whatever place: indices
+/// along the others must still be indices.
 fn cells<const D: usize>(shape: [usize; D]) -> Option<usize> {
-    // With an axis of no cells the product is small, but indices along the others must still be indices.
-    let each = shape.iter().all(|&n| n <= isize::MAX as usize);
-    let product = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-    product.filter(|&n| each && n <= isize::MAX as usize)
+    let product = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n.max(1)));
+    product.filter(|&n| n <= isize::MAX as usize)
 }
 
 #[cold]

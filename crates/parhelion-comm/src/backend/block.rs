@@ -10,6 +10,10 @@ use super::arena::{Arena, PeerArena};
 /// What every block is aligned to: a cache line, and a vector register of the widest kind.
 pub(crate) const ALIGN: usize = 64;
 
+/// Memory of at least this size begins on a huge page, of which a strided copy needs fewer entries in the processor's table
+/// of translations.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// Zeroed bytes, freed when dropped.
 ///
 /// Whoever has it alone may use them; a peer that knows the token may read them at times that both have agreed on.
@@ -34,7 +38,8 @@ unsafe impl Sync for Block {}
 impl Block {
     /// Plain memory; its token is its address if `tokens`, else it has none.
     pub(crate) fn plain(bytes: usize, align: usize, tokens: bool) -> Block {
-        let align = align.max(ALIGN);
+        let huge = bytes >= HUGE_PAGE;
+        let align = align.max(if huge { HUGE_PAGE } else { ALIGN });
         // An aligned allocation is cleared by hand; an unaligned one of this size comes from the system as pages that are
         // zero and take up nothing until they are written. So it is the block that is aligned, inside of it.
         let size = bytes.max(1).checked_add(align).filter(|size| isize::try_from(*size).is_ok());
@@ -44,6 +49,10 @@ impl Block {
         let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
         // SAFETY: at most `align` further, and the allocation is as much longer.
         let ptr = unsafe { base.add(base.addr().get().next_multiple_of(align) - base.addr().get()) };
+        if huge {
+            // SAFETY: this part of the allocation.
+            unsafe { prefer_huge_pages(ptr, bytes) };
+        }
         let token = tokens.then(|| ptr.as_ptr().expose_provenance() as u64);
         Block { ptr, token, home: Home::Heap { base, layout } }
     }
@@ -82,6 +91,21 @@ impl Drop for Block {
             Home::Arena { arena, at, bytes } => unsafe { arena.give(*at, *bytes) },
         }
     }
+}
+
+/// Asks the system for huge pages where whole ones lie in the memory. It may refuse, and nothing depends on it.
+///
+/// # Safety
+/// The `bytes` bytes from `ptr`, which is aligned to [`HUGE_PAGE`], are allocated.
+unsafe fn prefer_huge_pages(ptr: NonNull<u8>, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let whole = bytes / HUGE_PAGE * HUGE_PAGE;
+        // SAFETY: the caller's promise; what lies in the pages stays as it is.
+        let _ = unsafe { rustix::mm::madvise(ptr.as_ptr().cast(), whole, rustix::mm::Advice::LinuxHugepage) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (ptr, bytes);
 }
 
 /// How this rank finds blocks of a peer by their tokens.
@@ -137,6 +161,17 @@ mod tests {
                     assert!(bytes(block, n).iter().all(|b| *b == n as u8 | 1));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn large_plain_memory_begins_on_a_huge_page_and_is_zero() {
+        for len in [HUGE_PAGE, HUGE_PAGE + 1, 3 * HUGE_PAGE - 1] {
+            let block = Block::plain(len, 8, true);
+            assert_eq!(block.ptr().addr().get() % HUGE_PAGE, 0);
+            assert_eq!(block.token(), Some(block.ptr().addr().get() as u64));
+            assert!(bytes(&block, len).iter().all(|b| *b == 0));
+            bytes(&block, len).fill(1);
         }
     }
 

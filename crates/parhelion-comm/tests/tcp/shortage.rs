@@ -1,13 +1,14 @@
 //! A rank that has no descriptor left, with somebody at its door.
 
 use std::fs::File;
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::doors::{Door, doors};
-use crate::{play, world};
+use crate::{LIMIT, play, world};
 
 /// Descriptors of the rank that has too few.
 const FEW: u64 = 64;
@@ -31,8 +32,38 @@ fn take_all_descriptors() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
+pub(crate) fn part(word: &str) {
+    match word {
+        "meeting" => meeting(),
+        _ => door(),
+    }
+}
+
+/// Rank 0 has too few descriptors for all the strangers that come to the meeting before rank 1.
+fn meeting() {
+    let rank = std::env::var("PARHELION_RANK").expect("a rank");
+    let mut strangers = Vec::new();
+    if rank == "0" {
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(FEW), ..limit }).expect("fewer are allowed");
+    } else {
+        let place = std::env::var("PARHELION_RENDEZVOUS").expect("a place");
+        let first = place.split_once('-').map_or(&*place, |(first, _)| first);
+        let begin = Instant::now();
+        while strangers.len() < 3 * FEW as usize {
+            assert!(begin.elapsed() < LIMIT, "rank 0 does not listen at {first}");
+            match TcpStream::connect(first) {
+                Ok(stranger) => strangers.push(stranger),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+    world(|world| world.barrier());
+    drop(strangers);
+}
+
 /// Rank 1 has no descriptor left while strangers, and rank 2, come to its door.
-pub(crate) fn part(_: &str) {
+fn door() {
     world(|world| {
         match world.rank() {
             0 => {
@@ -71,6 +102,12 @@ pub(crate) fn part(_: &str) {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_host_without_descriptors_sends_strangers_away_for_ranks() {
+    // Less than a stranger may stay where there is room.
+    play(2, "shortage meeting", &[("PARHELION_JOIN_TIMEOUT", "9")]);
 }
 
 #[test]

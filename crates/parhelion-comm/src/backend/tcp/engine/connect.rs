@@ -17,7 +17,7 @@ use super::outbox::write;
 use super::state::State;
 use crate::backend::tcp::join::{Handshake, Stream};
 
-/// How long a handshake may take.
+/// How long a handshake may take at most.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a peer may refuse connections before it is lost: as long as news of its end may take.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -39,9 +39,11 @@ impl State {
     fn attempt(&mut self, peer: usize, since: Instant) {
         let started = Stream::start(&self.roster[peer], self.here.as_ref());
         let now = Instant::now();
+        // All attempts together may not take longer than a peer may be silent.
+        let patience = PATIENCE.min(self.heartbeat.saturating_sub(now.duration_since(since)));
         let added = started.and_then(|stream| {
             let handshake = Handshake::dial(&self.key, self.me, self.size, peer);
-            let phase = Phase::Dialling { peer, handshake, connected: false, until: now + PATIENCE };
+            let phase = Phase::Dialling { peer, handshake, connected: false, until: now + patience };
             self.add_wire(Wire { stream, phase, wants_room: true }, EventFlags::OUT)
         });
         self.links[peer].dial = Dial::Going { since, again: None, refused: false };
@@ -161,7 +163,7 @@ impl State {
             pending = true;
             let Some(again) = again else { continue };
             let age = now.duration_since(since);
-            if age > self.heartbeat || refused && age > REFUSED {
+            if age >= self.heartbeat || refused && age > REFUSED {
                 self.links[peer].dial = Dial::Idle;
                 match self.links[peer].sends_on {
                     // Its own dialling has made a link.

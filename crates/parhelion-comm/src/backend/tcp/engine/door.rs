@@ -5,16 +5,15 @@
 //! 2. While nobody may be sent away, the doors are shut: whoever knocks waits in the system's queue, and readiness of the doors
 //!    wakes nobody.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
 
 use super::connect::PATIENCE;
 use super::link::{Phase, Wire};
 use super::state::State;
-use crate::backend::tcp::join::{Handshake, Stream};
+use crate::backend::tcp::join::{Handshake, Stream, is_shortage};
 
 /// Strangers inside at one time.
 const VISITORS: usize = 256;
@@ -99,10 +98,4 @@ impl State {
             let _ = epoll::modify(&*self.epoll, unix, EventData::new_u64(DOOR_UNIX), flags);
         }
     }
-}
-
-/// Whether it is this process or its system that has no means for another connection.
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| shortages.iter().any(|shortage| shortage.raw_os_error() == code))
 }

@@ -118,7 +118,7 @@ impl Engine {
     }
 
     fn build(joined: Joined, config: &Config) -> std::io::Result<Arc<Engine>> {
-        let Joined { rank: me, size, roster, key, doors, star } = joined;
+        let Joined { rank: me, size, roster, heartbeat, key, doors, star } = joined;
         let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
         epoll::add(&*epoll, doors.tcp.as_fd(), EventData::new_u64(DOOR_TCP), EventFlags::IN)?;
         if let Some(unix) = &doors.unix {
@@ -159,7 +159,7 @@ impl Engine {
             hot: None,
             epoll: epoll.clone(),
             eager_limit: config.tcp_eager_limit.min(MAX_EAGER as usize / 4),
-            heartbeat: config.heartbeat,
+            heartbeat,
             last_beat: now,
             next_timer: now,
             shared: config.shared_memory,
@@ -230,7 +230,8 @@ impl Engine {
         Operation { engine: self.clone(), state }
     }
 
-    /// Starts a receive, from anyone if `source` is none, with any tag if `tag` is none.
+    /// Starts a receive, from anyone if `source` is none, with any tag if `tag` is none. One from anyone fails with the loss of a rank
+    /// only once it has members ([`Operation::fails_with`]).
     ///
     /// # Safety
     /// `buf` is writable for `len` bytes, and not otherwise used, until the operation is over or has been taken back.

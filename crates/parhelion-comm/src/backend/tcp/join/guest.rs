@@ -180,23 +180,23 @@ fn introduce(seat: &Seat, config: &Config, stream: TcpStream, until: Instant) ->
         Doors::open(address, here).map_err(|e| format!("cannot listen on {address} (PARHELION_BIND): {e}"))?;
     let mut line = Line { stream: &stream, until };
     let mut missing = None;
-    if line.write(&Message::Here(me.clone()).encode()).is_err() {
+    if line.write(&Message::Here(config.heartbeat, me.clone()).encode()).is_err() {
         return Ok(None);
     }
     loop {
         match line.message(seat.size) {
             Ok(Message::Waiting(ranks)) => missing = Some(ranks),
             Ok(Message::Failed(why)) => return Err(format!("rank 0 says: {why}")),
-            Ok(Message::Roster(nonce, roster)) => {
+            Ok(Message::Roster(nonce, heartbeat, roster)) => {
                 if roster[seat.rank] != me {
                     return Err("rank 0 has this rank at another address than it gave".to_owned());
                 }
                 stream.set_read_timeout(None).and_then(|()| stream.set_write_timeout(None)).map_err(failed)?;
                 let star = vec![(0, Stream::tcp(stream).map_err(failed)?)];
                 let key = seat.key.session(&nonce);
-                return Ok(Some(Joined { rank: seat.rank, size: seat.size, roster, key, doors, star }));
+                return Ok(Some(Joined { rank: seat.rank, size: seat.size, roster, heartbeat, key, doors, star }));
             }
-            Ok(Message::Here(_)) => return Err("rank 0 speaks nonsense".to_owned()),
+            Ok(Message::Here(..)) => return Err("rank 0 speaks nonsense".to_owned()),
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
                 let waits = missing
                     .map_or("rank 0 did not answer".to_owned(), |ranks| format!("{} did not come", listed(&ranks)));

@@ -23,7 +23,7 @@ use std::fmt;
 use super::key::JobKey;
 
 /// The version of what follows the handshake.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"PARHELIO";
 /// Bytes of a greeting.
 const GREETING: usize = 76;

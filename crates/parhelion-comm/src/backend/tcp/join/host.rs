@@ -1,8 +1,8 @@
 //! Rank 0 of the meeting: it listens, receives every visitor, and tells the guests who is there.
 //!
 //! One thread polls all connections. Of a stranger there is never more than one entry of a list that has [`MOST`]: when it is
-//! full, the visitor that has been there longest without a proof goes, and until one has been there long enough, who comes next waits in
-//! the system's queue. Whoever has proved itself is not sent away.
+//! full, or no descriptor is left, the visitor that has been there longest without a proof goes, and until one has been there long enough,
+//! who comes next waits in the system's queue. Whoever has proved itself is not sent away.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +18,7 @@ use super::member::Member;
 use super::message::Message;
 use super::rendezvous::{Joined, deadline, nonce};
 use super::seat::Seat;
-use super::stream::{Stream, retry};
+use super::stream::{Stream, is_shortage, retry};
 use super::visitor::{Manner, Strangers, Visit, Visitor};
 use crate::config::Config;
 
@@ -75,6 +75,7 @@ struct Host<'a> {
 /// A rank that has come.
 struct Guest {
     stream: Stream,
+    heartbeat: Duration,
     member: Member,
     /// What it has yet to hear.
     output: Vec<u8>,
@@ -188,10 +189,7 @@ impl Host<'_> {
                 if room > Instant::now() {
                     break;
                 }
-                if let Some(oldest) = self.visitors.iter().position(|visitor| !visitor.is_proved()) {
-                    let sent_away = self.visitors.remove(oldest);
-                    self.strangers.note(Manner::Silent, sent_away.from);
-                }
+                self.send_one_away();
             }
             match self.listener.accept() {
                 Ok((stream, from)) => {
@@ -206,14 +204,26 @@ impl Host<'_> {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                // Whoever has been there longest has what the next one needs.
+                Err(e) if is_shortage(&e) && self.send_one_away() => {}
                 Err(e) => {
-                    // Out of descriptors or memory, most likely.
                     self.trouble = Some((e, Instant::now() + PAUSE));
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends the visitor away that has been there longest without a proof, if it has been there long enough: whether one has gone.
+    fn send_one_away(&mut self) -> bool {
+        let now = Instant::now();
+        let oldest = self.visitors.iter().position(|visitor| !visitor.is_proved() && visitor.grace() <= now);
+        if let Some(oldest) = oldest {
+            let sent_away = self.visitors.remove(oldest);
+            self.strangers.note(Manner::Silent, sent_away.from);
+        }
+        oldest.is_some()
     }
 
     /// Goes on with the visitors that are ready.
@@ -230,7 +240,10 @@ impl Host<'_> {
         let visitor = self.visitors.remove(at);
         let from = visitor.from;
         match visit {
-            Visit::Guest(rank, member) => self.seat_guest(rank, member, visitor.into_stream(), from)?,
+            Visit::Guest(rank, heartbeat, member) => {
+                let guest = Guest { stream: visitor.into_stream(), heartbeat, member, output: Vec::new() };
+                self.seat_guest(rank, guest, from)?;
+            }
             Visit::Stranger(manner) => self.strangers.note(manner, from),
             // Another job of this user, which must not disturb this one.
             Visit::Misfit(Refusal::Job) => {
@@ -246,10 +259,8 @@ impl Host<'_> {
         Ok(())
     }
 
-    fn seat_guest(&mut self, rank: usize, member: Member, stream: Stream, from: SocketAddr) -> Result<(), String> {
-        let taken = self.guests[rank].is_some();
-        let mut guest = Guest { stream, member, output: Vec::new() };
-        if taken {
+    fn seat_guest(&mut self, rank: usize, mut guest: Guest, from: SocketAddr) -> Result<(), String> {
+        if self.guests[rank].is_some() {
             let text = format!(
                 "rank {rank} came twice to {}, the second time from {from}: two processes have the same rank",
                 self.meeting
@@ -273,8 +284,11 @@ impl Host<'_> {
         let (doors, me) = self.doors(config)?;
         let members = self.guests.iter().map(|guest| guest.as_ref().map_or(&me, |guest| &guest.member).clone());
         let roster: Vec<Member> = members.collect();
+        all_reach_all(&roster)?;
+        // A rank that speaks less often than another one listens would be lost to it.
+        let heartbeat = self.guests.iter().flatten().map(|guest| guest.heartbeat).fold(config.heartbeat, Duration::min);
         let nonce = nonce();
-        self.tell(&Message::Roster(nonce, roster.clone()));
+        self.tell(&Message::Roster(nonce, heartbeat, roster.clone()));
         if !self.flush(Instant::now() + SEND_OFF) {
             let deaf = |guest: &Option<Guest>| guest.as_ref().is_some_and(|guest| !guest.output.is_empty());
             let deaf: Vec<usize> = (0..self.seat.size).filter(|&rank| deaf(&self.guests[rank])).collect();
@@ -287,7 +301,8 @@ impl Host<'_> {
                 star.push((rank, guest.stream));
             }
         }
-        Ok(Joined { rank: 0, size: self.seat.size, roster, key: self.seat.key.session(&nonce), doors, star })
+        let key = self.seat.key.session(&nonce);
+        Ok(Joined { rank: 0, size: self.seat.size, roster, heartbeat, key, doors, star })
     }
 
     /// Where this rank is reached: at the address where the others met it.
@@ -331,6 +346,22 @@ impl Host<'_> {
             Ok(_) => false,
         }
     }
+}
+
+/// Whether no guest gives the loopback as its address to a guest of another host. Rank 0 has a connection to everybody.
+fn all_reach_all(roster: &[Member]) -> Result<(), String> {
+    let host = |rank: usize| roster[rank].unix.map(|(host, _)| host);
+    for rank in (1..roster.len()).filter(|&rank| roster[rank].tcp.ip().is_loopback()) {
+        let elsewhere = |other: &usize| host(*other).zip(host(rank)).is_some_and(|(theirs, its)| theirs != its);
+        if let Some(other) = (1..roster.len()).find(elsewhere) {
+            return Err(format!(
+                "rank {rank} can be reached at {}, which only its own host can do, and rank {other} is on another one; \
+                 set PARHELION_BIND for rank {rank} to an address at which all can reach it",
+                roster[rank].tcp.ip()
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Guest {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 /// A host and a range of its ports: rank 0 listens at the first free one, the others try them all.
@@ -33,10 +33,15 @@ impl Meeting {
     }
 }
 
-/// A scope, which an IPv6 address may have, stays.
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
+}
+
+/// Whether `host` is an IPv6 address that is good on one link of one host alone, with or without the name of that link.
+fn is_link_local(host: &str) -> bool {
+    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    address.parse().is_ok_and(|address: Ipv6Addr| address.is_unicast_link_local())
 }
 
 impl FromStr for Meeting {
@@ -44,6 +49,8 @@ impl FromStr for Meeting {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &str = "give HOST:PORT or HOST:FIRST-LAST, an IPv6 address in brackets";
+        const LINK_LOCAL: &str =
+            "a link-local address names another link at every host; give one that means the same to all ranks";
         let (host, ports) = text.rsplit_once(':').ok_or(FORM)?;
         let host = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']').ok_or(FORM)?,
@@ -54,6 +61,7 @@ impl FromStr for Meeting {
         let [first, last] = [first, last].map(|port| port.parse::<u16>().ok().filter(|&port| port > 0));
         match (first, last) {
             _ if host.is_empty() => Err(FORM),
+            _ if is_link_local(host) => Err(LINK_LOCAL),
             (Some(first), Some(last)) if first <= last => Ok(Meeting { host: host.to_owned(), first, last }),
             (Some(_), Some(_)) => Err("the first port is above the last"),
             _ => Err("a port is a number from 1 to 65535"),
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn places_are_read_and_written_alike() {
-        for text in ["localhost:5000", "node-7.cluster:5000-5010", "127.0.0.1:1", "[::1]:65535", "[fe80::1%eth0]:80-90"]
+        for text in ["localhost:5000", "node-7.cluster:5000-5010", "127.0.0.1:1", "[::1]:65535", "[2001:db8::1]:80-90"]
         {
             assert_eq!(text.parse::<Meeting>().unwrap().to_string(), text);
         }
@@ -117,6 +125,8 @@ mod tests {
             ("localhost:65536", "1 to 65535"),
             ("localhost:5-", "1 to 65535"),
             ("localhost:9-5", "above the last"),
+            ("[fe80::1%eth0]:80-90", "link-local"),
+            ("[fe80::1]:80", "link-local"),
         ] {
             let error = text.parse::<Meeting>().unwrap_err();
             assert!(error.contains(why), "{text}: {error}");

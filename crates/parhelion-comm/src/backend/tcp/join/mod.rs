@@ -33,4 +33,4 @@ pub(super) use self::member::UnixName;
 pub(super) use self::member::{HostId, Member};
 pub(super) use self::rendezvous::{Joined, join};
 pub(super) use self::seat::{is_named, seat};
-pub(super) use self::stream::Stream;
+pub(super) use self::stream::{Stream, is_shortage};

@@ -20,6 +20,8 @@ pub(crate) struct Joined {
     pub(crate) size: usize,
     /// Where each rank can be reached, this one included, by rank.
     pub(crate) roster: Vec<Member>,
+    /// How long they all take silence for life: the shortest time that any of them was told.
+    pub(crate) heartbeat: Duration,
     /// What the ranks that met know and nobody else does.
     pub(crate) key: JobKey,
     /// Where the other ranks knock.
@@ -35,7 +37,7 @@ pub(crate) struct Joined {
 /// Who did not come, or who came and does not fit; on every rank that waits.
 pub(crate) fn join(seat: &Seat, config: &Config) -> Result<Joined> {
     let joined = match &seat.meeting {
-        None => alone(seat),
+        None => alone(seat, config),
         Some(meeting) if seat.rank == 0 => host::join(seat, meeting, config),
         Some(meeting) => guest::join(seat, meeting, config),
     };
@@ -43,10 +45,18 @@ pub(crate) fn join(seat: &Seat, config: &Config) -> Result<Joined> {
 }
 
 /// A job of one rank: nobody comes.
-fn alone(seat: &Seat) -> Result<Joined, String> {
+fn alone(seat: &Seat, config: &Config) -> Result<Joined, String> {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (doors, member) = Doors::open(here, here).map_err(|e| format!("cannot listen on {here}: {e}"))?;
-    Ok(Joined { rank: 0, size: 1, roster: vec![member], key: seat.key.session(&nonce()), doors, star: Vec::new() })
+    Ok(Joined {
+        rank: 0,
+        size: 1,
+        roster: vec![member],
+        heartbeat: config.heartbeat,
+        key: seat.key.session(&nonce()),
+        doors,
+        star: Vec::new(),
+    })
 }
 
 /// A number that no other meeting has.

@@ -274,7 +274,7 @@ fn a_rank_that_leaves_while_others_wait_ends_the_meeting() {
     there.truncate(2);
     let leaver = thread::spawn(move || {
         let mut stream = intrude(&leaves, at);
-        stream.write_all(&Message::Here(Member { tcp: at, unix: None }).encode()).unwrap();
+        stream.write_all(&Message::Here(HANG, Member { tcp: at, unix: None }).encode()).unwrap();
         // Until the other one has come, too, and rank 3 alone is missing.
         loop {
             let mut head = [0; HEAD];
@@ -310,6 +310,42 @@ fn a_rank_that_speaks_nonsense_or_nothing_may_come_again() {
     let mut met = meet(host, &config(HANG));
     met.push(comes.join().unwrap());
     check(met.into_iter().map(Result::unwrap).collect());
+}
+
+#[test]
+fn a_rank_that_others_cannot_reach_is_named_before_they_try() {
+    let Some(here) = HostId::here() else {
+        eprintln!("not run: this system has no abstract names");
+        return;
+    };
+    let mut there = seats(3);
+    let at = address(there[0].listener.as_ref().unwrap());
+    // Rank 2 comes from another host; rank 1 has come by the loopback.
+    let mut member = Member { tcp: "10.1.2.3:4000".parse().unwrap(), unix: Some((here, UnixName::new())) }.encode();
+    member[30] ^= 1;
+    let elsewhere = Member::decode(&member).unwrap();
+    let other = there.pop().unwrap();
+    let other = thread::spawn(move || {
+        let mut stream = intrude(&other, at);
+        stream.write_all(&Message::Here(HANG, elsewhere).encode()).unwrap();
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    for text in refusals(there, &config(HANG)) {
+        assert!(text.contains("rank 1 can be reached at 127.0.0.1") && text.contains("PARHELION_BIND"), "{text}");
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn the_shortest_heartbeat_is_that_of_all() {
+    let apart = seats(3).into_iter().enumerate().map(|(rank, seat)| {
+        let heartbeat = Duration::from_millis([2500, 1500, 30_000][rank]);
+        thread::spawn(move || meet(vec![seat], &Config { heartbeat, ..config(HANG) }))
+    });
+    for rank in apart.collect::<Vec<_>>() {
+        let joined = rank.join().unwrap().remove(0).unwrap();
+        assert_eq!(joined.heartbeat, Duration::from_millis(1500));
+    }
 }
 
 #[test]

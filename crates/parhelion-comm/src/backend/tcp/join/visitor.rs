@@ -11,7 +11,7 @@ use rustix::event::PollFlags;
 use super::handshake::{Handshake, Refusal};
 use super::key::JobKey;
 use super::member::Member;
-use super::message::{HEAD, Message};
+use super::message::{INTRODUCTION, Message};
 use super::stream::{Stream, retry};
 
 /// How long a visitor may take to prove itself and say where it can be reached.
@@ -31,8 +31,8 @@ pub(super) struct Visitor {
 
 /// How a visit ended.
 pub(super) enum Visit {
-    /// A rank of the job has come, and can be reached there.
-    Guest(usize, Member),
+    /// A rank of the job has come, with this heartbeat, and can be reached there.
+    Guest(usize, Duration, Member),
     /// It did not prove itself: it hung up, or said nothing for too long, or was refused.
     Stranger(Manner),
     /// It has proved itself, and was refused.
@@ -84,7 +84,7 @@ impl Visitor {
     /// Goes on as far as that is possible without waiting. None: it stays.
     pub(super) fn advance(&mut self) -> Option<Visit> {
         match self.step() {
-            Ok(Some(Turn::Arrived(rank, member))) => Some(Visit::Guest(rank, member)),
+            Ok(Some(Turn::Arrived(rank, heartbeat, member))) => Some(Visit::Guest(rank, heartbeat, member)),
             Ok(Some(Turn::Refused(refusal))) => Some(match refusal {
                 Refusal::Garbage => Visit::Stranger(Manner::Garbage),
                 Refusal::WrongProof => Visit::Stranger(Manner::WrongProof),
@@ -106,7 +106,6 @@ impl Visitor {
 
     /// None: the rest has to wait.
     fn step(&mut self) -> io::Result<Option<Turn>> {
-        const INTRODUCTION: usize = HEAD + Member::BYTES;
         let mut buffer = [0; 128];
         loop {
             if !self.write_some()? {
@@ -129,7 +128,7 @@ impl Visitor {
             if input.len() == INTRODUCTION {
                 let (head, body) = input.split_first_chunk().expect("longer than a head");
                 return Ok(Some(match Message::decode(head, body, 0) {
-                    Some(Message::Here(member)) => Turn::Arrived(*rank, member),
+                    Some(Message::Here(heartbeat, member)) => Turn::Arrived(*rank, heartbeat, member),
                     _ => Turn::Nonsense,
                 }));
             }
@@ -150,7 +149,7 @@ impl Visitor {
 }
 
 enum Turn {
-    Arrived(usize, Member),
+    Arrived(usize, Duration, Member),
     Refused(Refusal),
     Nonsense,
 }

@@ -175,7 +175,7 @@ fn without_rank_0_the_others_watch_each_other() {
 
 /// Rank 0, and a stream to it on which the test plays rank 1.
 fn played(config: &Config) -> (Arc<Engine>, Stream) {
-    let mut joined = joined(2, Over::Unix);
+    let mut joined = joined(2, Over::Unix, config);
     let (_, stream) = joined.pop().unwrap().star.pop().unwrap();
     (Engine::start(joined.pop().unwrap(), config).unwrap(), stream)
 }

@@ -33,14 +33,17 @@ enum Over {
 }
 
 /// What the rendezvous would leave to each of `size` ranks.
-fn joined(size: usize, over: Over) -> Vec<Joined> {
+fn joined(size: usize, over: Over, config: &Config) -> Vec<Joined> {
     let doors: Vec<(Doors, Member)> = (0..size).map(|_| door(over)).collect();
     let roster: Vec<Member> = doors.iter().map(|(_, member)| member.clone()).collect();
     let key = JobKey::new(b"a secret of some length", "job");
     let mut joined: Vec<Joined> = doors
         .into_iter()
         .enumerate()
-        .map(|(rank, (doors, _))| Joined { rank, size, roster: roster.clone(), key: key.clone(), doors, star: vec![] })
+        .map(|(rank, (doors, _))| {
+            let (roster, heartbeat, key) = (roster.clone(), config.heartbeat, key.clone());
+            Joined { rank, size, roster, heartbeat, key, doors, star: vec![] }
+        })
         .collect();
     for peer in 1..size {
         let (a, b) = pair(over);
@@ -90,7 +93,7 @@ fn ranks_with<T: Send>(size: usize, over: Over, config: &Config, main: impl Fn(&
     let _watch = Watch::new();
     let config = &Config { shared_memory: over == Over::Rings, ..config.clone() };
     thread::scope(|scope| {
-        let threads: Vec<_> = joined(size, over)
+        let threads: Vec<_> = joined(size, over, config)
             .into_iter()
             .map(|joined| {
                 let main = &main;

@@ -8,7 +8,7 @@ use crate::backend::tcp::tap::Tap;
 #[test]
 fn a_recorded_connection_opens_no_door_and_changes_nothing() {
     let _watch = Watch::new();
-    let mut all = joined(3, Over::Tcp);
+    let mut all = joined(3, Over::Tcp, &config());
     let doors: Vec<_> = all[0].roster.iter().map(|member| member.tcp).collect();
     // Rank 1 calls rank 2 through it.
     let tap = Tap::before(doors[2]);

@@ -171,7 +171,7 @@ fn ranks_that_do_not_fit_hear_why_on_both_sides() {
     let ours = Refusal::Version { ours: VERSION, theirs: 9 };
     assert_eq!(
         ours.to_string(),
-        "it speaks version 9 of the protocol and this process version 1; use one build for all"
+        "it speaks version 9 of the protocol and this process version 2; use one build for all"
     );
     assert_eq!(ends, (Err(Refusal::Version { ours: 9, theirs: VERSION }), Err(ours)));
 

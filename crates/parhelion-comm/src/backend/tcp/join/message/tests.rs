@@ -20,11 +20,11 @@ fn read(bytes: &[u8], size: usize) -> Option<Message> {
 fn messages_are_read_as_they_were_written() {
     let roster: Vec<Member> = (0..5).map(|i| member(i % 2 == 0, 100 + i, i > 2)).collect();
     for message in [
-        Message::Here(roster[4].clone()),
+        Message::Here(Duration::from_millis(2500), roster[4].clone()),
         Message::Waiting(vec![]),
         Message::Waiting(vec![1, 4]),
         Message::Failed("rank 3 came twice".to_owned()),
-        Message::Roster([7; NONCE], roster),
+        Message::Roster([7; NONCE], Duration::from_secs(30), roster),
     ] {
         assert_eq!(read(&message.encode(), 5), Some(message));
     }
@@ -46,7 +46,7 @@ fn what_is_too_long_is_cut_by_the_writer_and_refused_by_the_reader() {
 
 #[test]
 fn a_roster_of_another_size_is_none() {
-    let roster = Message::Roster([7; NONCE], vec![member(false, 1, true); 4]).encode();
+    let roster = Message::Roster([7; NONCE], Duration::from_secs(30), vec![member(false, 1, true); 4]).encode();
     assert!(read(&roster, 4).is_some());
     assert_eq!(read(&roster, 3), None);
     assert_eq!(read(&roster, 5), None);
@@ -70,8 +70,8 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_roster_is_another_one_or_none(at in 0usize..(HEAD + NONCE + 3 * Member::BYTES), mask in 1u8..) {
-        let roster = Message::Roster([7; NONCE], vec![member(true, 1, true), member(false, 2, false), member(false, 3, true)]);
+    fn a_changed_roster_is_another_one_or_none(at in 0usize..(HEAD + NONCE + TIME + 3 * Member::BYTES), mask in 1u8..) {
+        let roster = Message::Roster([7; NONCE], Duration::from_secs(30), vec![member(true, 1, true), member(false, 2, false), member(false, 3, true)]);
         let mut bytes = roster.encode();
         bytes[at] ^= mask;
         prop_assert_ne!(read(&bytes, 3), Some(roster));

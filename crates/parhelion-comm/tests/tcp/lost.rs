@@ -154,6 +154,49 @@ pub(crate) fn ends(word: &str) {
             assert!(matches!(error.kind(), ErrorKind::PeerLost { rank, .. } if *rank > 0), "{error}");
             Ok(())
         }
+        "group" => {
+            // What a member of a small group waits for does not depend on the others.
+            let pair = [1, 2].contains(&world.rank()).then(|| world.group("pair", &[1, 2])).transpose()?;
+            let Some(pair) = pair.filter(|pair| pair.rank() == 0) else { return Ok(()) };
+            let posted = pair.irecv(vec![0u8], Any, 3)?;
+            for other in [2, 0, 3] {
+                is_lost("a receive from one that returned", world.recv(&mut [0u8], other, Any).map(drop), other);
+            }
+            let of_group = |what: &str, result: Result<(), Error>| {
+                let error = result.expect_err(what);
+                assert!(matches!(error.kind(), ErrorKind::PeerLost { rank: 1, .. }), "{what}: {error}");
+            };
+            of_group("a receive that was posted", posted.wait().map(drop));
+            of_group("a later one", pair.recv(&mut [0u8], Any, Any).map(drop));
+            of_group("a probe", pair.probe(Any, Any).map(drop));
+            Ok(())
+        }
+        "divided" => {
+            // Ranks that make communicators in different ways, or do something else meanwhile.
+            let ended = if world.rank() == 1 { world.split(Some(1), 0).map(drop) } else { world.dup().map(drop) };
+            let text = ended.expect_err("no communicator is made").to_string();
+            assert!(text.contains("rank 0 calls dup, rank 1 calls split"), "{text}");
+            let ended = if world.rank() == 1 { world.barrier() } else { world.dup().map(drop) };
+            let error = ended.expect_err("no communicator is made");
+            assert!(matches!(error.kind(), ErrorKind::Mismatch(_) | ErrorKind::Truncated { .. }), "{error}");
+            Ok(())
+        }
+        "signals" => {
+            // Rank 2 of three is gone; what ranks 0 and 1 make of their memory is theirs, though rank 1 asks for rank 2's, too.
+            if world.rank() == 2 {
+                std::process::exit(0);
+            }
+            is_lost("a receive", world.recv(&mut [0u8], 2, Any).map(drop), 2);
+            let peer = 1 - world.rank();
+            world.attach(&[peer])?;
+            match world.rank() {
+                0 => drop(world.attach(&[1])?),
+                _ => is_lost("memory of the lost rank", world.attach(&[2, 0]).map(drop), 2),
+            }
+            let signals = world.signals(&[peer], 1)?;
+            signals.post(0, 1);
+            signals.wait(0, 0, 1)
+        }
         "late" => {
             if world.rank() > 0 {
                 wait_for_flag();
@@ -193,6 +236,23 @@ fn what_was_sent_before_the_end_still_arrives() {
 fn any_source_is_lost_once_nobody_else_is_left() {
     play(2, "ends anyone", &[]);
     play(4, "ends anyone", &[]);
+}
+
+#[test]
+fn ranks_that_make_communicators_in_different_ways_are_told_so() {
+    play(2, "ends divided", &[]);
+}
+
+#[test]
+fn any_source_of_a_group_is_lost_with_its_own_ranks_alone() {
+    play(4, "ends group", &[]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn two_ranks_share_memory_whoever_else_has_died() {
+    let ended = start(3, "ends signals", &[]).finish(LIMIT);
+    assert!(ended[..2].iter().all(|rank| rank.status.is_some_and(|status| status.success())), "{}", report(&ended));
 }
 
 #[test]

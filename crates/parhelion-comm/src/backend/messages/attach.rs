@@ -30,21 +30,24 @@ async fn meet<L: Lane>(lane: &L, shared: bool, peers: &[usize], say: [u64; 2]) -
     let own = Arena::of_process().filter(|_| shared).and_then(|arena| arena.identity());
     let mine: Vec<u64> = own.map_or(NOTHING, Identity::to_words).into_iter().chain(say).collect();
     let theirs = swap_words(lane, peers, &vec![mine; peers.len()]).await?;
-    let mut met: Vec<Met> = theirs
-        .iter()
-        .map(|words| {
-            let (identity, said) = words.split_at(IDENTITY_WORDS);
-            let identity: [u64; IDENTITY_WORDS] = identity.try_into().expect("as many words as were asked for");
-            let there = own.is_some() && identity != NOTHING;
-            let arena = there.then(|| PeerArena::find(&Identity::of_words(identity))).flatten();
-            Met { said: said.try_into().expect("two words"), arena }
-        })
-        .collect();
-    let found: Vec<Vec<u64>> = met.iter().map(|met| vec![u64::from(met.arena.is_some())]).collect();
-    for (met, theirs) in met.iter_mut().zip(swap_words(lane, peers, &found).await?) {
-        met.arena = met.arena.take().filter(|_| theirs == [1]);
-    }
-    Ok(met)
+    let met = theirs.into_iter().map(|words| {
+        let words = words?;
+        let (identity, said) = words.split_at(IDENTITY_WORDS);
+        let identity: [u64; IDENTITY_WORDS] = identity.try_into().expect("as many words as were asked for");
+        let there = own.is_some() && identity != NOTHING;
+        let arena = there.then(|| PeerArena::find(&Identity::of_words(identity))).flatten();
+        Ok(Met { said: said.try_into().expect("two words"), arena })
+    });
+    let met: Vec<Result<Met>> = met.collect();
+    let found: Vec<Vec<u64>> =
+        met.iter().map(|met| vec![u64::from(met.as_ref().is_ok_and(|met| met.arena.is_some()))]).collect();
+    // Also where one of them is lost: the others wait for this rank's answer.
+    let answers = swap_words(lane, peers, &found).await?;
+    let settle = |(met, answer): (Result<Met>, Result<Vec<u64>>)| {
+        let (met, answer) = (met?, answer?);
+        Ok(Met { arena: met.arena.filter(|_| answer == [1]), ..met })
+    };
+    met.into_iter().zip(answers).map(settle).collect()
 }
 
 /// See [`Transport::attach`](crate::backend::Transport::attach).

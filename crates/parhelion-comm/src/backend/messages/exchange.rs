@@ -178,9 +178,9 @@ pub(crate) async fn all_gather_words<L: Lane>(lane: &L, mine: &[u64]) -> Result<
         let count = ranks.min(size - ranks);
         let bytes = count * width * 8;
         let (outgoing, incoming) = (Scratch::of_words(&known[..count * width]), Scratch::new(bytes, 8));
-        let from = lane.recv(&Place::owned(&incoming, bytes), (rank + ranks) % size)?;
-        let to = lane.send(&Place::owned(&outgoing, bytes), (rank + size - ranks) % size)?;
-        all(vec![from, to]).await?;
+        let (out, into) = (Place::owned(&outgoing, bytes), Place::owned(&incoming, bytes));
+        // Words of another number are those of another call.
+        step_of_two(lane, &out, (rank + size - ranks) % size, &into, (rank + ranks) % size).await?;
         known.extend(incoming.words(count * width));
         ranks += count;
     }
@@ -188,8 +188,8 @@ pub(crate) async fn all_gather_words<L: Lane>(lane: &L, mine: &[u64]) -> Result<
     Ok(known)
 }
 
-/// Sends each of `peers` its words of `mine` and gives those that it sends, all of `mine`'s one length.
-pub(crate) async fn swap_words<L: Lane>(lane: &L, peers: &[usize], mine: &[Vec<u64>]) -> Result<Vec<Vec<u64>>> {
+/// Sends each of `peers` its words of `mine` and gives those that it sends, all of `mine`'s one length, or why they did not come.
+pub(crate) async fn swap_words<L: Lane>(lane: &L, peers: &[usize], mine: &[Vec<u64>]) -> Result<Vec<Result<Vec<u64>>>> {
     let width = mine.first().map_or(0, Vec::len);
     let mut receives = Vec::with_capacity(peers.len());
     for &peer in peers {
@@ -202,12 +202,18 @@ pub(crate) async fn swap_words<L: Lane>(lane: &L, peers: &[usize], mine: &[Vec<u
     }
     let mut theirs = Vec::with_capacity(peers.len());
     for (peer, flight, into) in receives {
-        let got = flight.await.map_err(|e| e.with_peer(peer))?;
-        if got != width * 8 {
-            return Err(lane.unexpected(peer, width * 8, got));
-        }
-        theirs.push(into.words(width));
+        theirs.push(match flight.await {
+            Ok(got) if got == width * 8 => Ok(into.words(width)),
+            Ok(got) => Err(lane.unexpected(peer, width * 8, got)),
+            Err(e) => Err(e.with_peer(peer)),
+        });
     }
-    all(sends).await?;
+    for ((peer, flight), theirs) in peers.iter().zip(sends).zip(&mut theirs) {
+        if let Err(e) = flight.await
+            && theirs.is_ok()
+        {
+            *theirs = Err(e.with_peer(*peer));
+        }
+    }
     Ok(theirs)
 }

@@ -39,8 +39,11 @@ impl TcpLane {
     }
 
     fn flight(&self, operation: Operation, is_receive: bool, place: &Place) -> Flight {
-        // Whoever takes part in a job needs all others, if only by way of a third.
-        operation.fails_with(&self.comm.members);
+        // Whoever takes part in a job needs all others, if only by way of a third. What two ranks do among themselves fails
+        // with either of them, as every message does.
+        if !matches!(self.purpose, Purpose::Peers) {
+            operation.fails_with(&self.comm.members);
+        }
         Flight { comm: self.comm.clone(), name: self.operation, operation, is_receive, keep: place.keep() }
     }
 }

@@ -23,6 +23,9 @@ use crate::status::{Source, Status, TagSelector};
 /// As on the other backends: MPI's smallest guarantee is 32767, its libraries give 2^28 or more.
 const MAX_TAG: u32 = i32::MAX as u32;
 
+/// The ways to make communicators of all ranks at once, which take part in one.
+const DIVISIONS: [&str; 3] = ["dup", "split", "split_shared"];
+
 /// A communicator over sockets.
 pub(super) struct TcpTransport(pub(super) Arc<Comm>);
 
@@ -108,7 +111,7 @@ impl TcpTransport {
         Box::new(TcpTransport(Comm::new(self.0.world.clone(), context, part.members.clone(), part.rank, name)))
     }
 
-    /// One communicator per colour, of ranks in the order of their keys.
+    /// One communicator per colour, of ranks in the order of their keys. `operation` is one of [`DIVISIONS`].
     fn divide(
         &self,
         operation: &'static str,
@@ -117,16 +120,22 @@ impl TcpTransport {
         name: &str,
     ) -> Result<Option<Box<dyn Transport>>> {
         let context = self.0.world.fresh_context();
-        let words = [u64::from(color.is_some()), color.unwrap_or(0), key as u64, context];
+        let number = |name| DIVISIONS.iter().position(|division| *division == name).expect("one of them") as u64;
+        let words = [number(operation), u64::from(color.is_some()), color.unwrap_or(0), key as u64, context];
         let all = self.gather_words(operation, words)?;
+        if let Some(other) = all.iter().position(|w| w[0] != all[0][0]) {
+            let name = |rank: usize| DIVISIONS.get(all[rank][0] as usize).copied().unwrap_or("something else");
+            let text = format!("rank 0 calls {}, rank {other} calls {}", name(0), name(other));
+            return Err(Error::new(operation, ErrorKind::Mismatch(text)));
+        }
         if color.is_none() {
             return Ok(None);
         }
         let mut part: Vec<(i64, usize)> = Vec::new();
-        part.extend(all.iter().enumerate().filter(|(_, w)| w[..2] == words[..2]).map(|(r, w)| (w[2] as i64, r)));
+        part.extend(all.iter().enumerate().filter(|(_, w)| w[..3] == words[..3]).map(|(r, w)| (w[3] as i64, r)));
         part.sort_unstable();
         let ranks: Vec<usize> = part.into_iter().map(|(_, rank)| rank).collect();
-        Ok(Some(self.make(all[ranks[0]][3], &ranks, name)))
+        Ok(Some(self.make(all[ranks[0]][4], &ranks, name)))
     }
 }
 

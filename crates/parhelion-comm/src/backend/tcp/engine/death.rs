@@ -18,6 +18,8 @@ pub(super) enum End {
     Silent,
     Garbled(Flaw),
     Unreachable,
+    /// Of rank 0: it has this rank for one that has ended, and hears it no more.
+    GaveUp,
 }
 
 impl End {
@@ -35,6 +37,8 @@ impl End {
             End::Died => 3,
             End::Silent => 4,
             End::Unreachable => 5,
+            // Never said: whoever it happens to has nobody to tell.
+            End::GaveUp => 6,
             End::Garbled(flaw) => 16 + flaw as u32,
         }
     }
@@ -48,6 +52,7 @@ impl End {
             End::Silent => "fallen silent",
             End::Garbled(flaw) => flaw.how(),
             End::Unreachable => "become unreachable",
+            End::GaveUp => "given this rank up, which it could not hear or another could not reach",
         }
     }
 
@@ -74,6 +79,11 @@ impl State {
         self.news += 1;
         if end.is_death() {
             self.death.get_or_insert_with(Instant::now);
+            if self.me == 0 && matches!(end, End::Silent | End::Garbled(_) | End::Unreachable) {
+                // It may live, and then it should know why nobody hears it any more.
+                self.push(rank, &Frame::end(Kind::Ended, rank, end.code()));
+                self.flush(rank);
+            }
             self.close_link(rank);
             self.tell(rank, end);
         } else {
@@ -105,7 +115,10 @@ impl State {
     /// News of `rank`'s end, from `peer`.
     pub(super) fn hear_end(&mut self, peer: usize, rank: usize, end: End) {
         if rank == self.me {
-            // Somebody could not reach this rank. What is wrong will show here, too, as soon as rank 0 closes.
+            if peer == 0 {
+                self.end(0, End::GaveUp);
+            }
+            // Otherwise somebody could not reach rank 0, to which all have a connection: what is wrong with it will show there.
             return;
         }
         if self.me == 0 && peer == rank {
@@ -130,14 +143,13 @@ impl State {
     fn fail_receives(&mut self, rank: usize, end: End) {
         let fault = Fault::Lost { rank, how: end.how() };
         let (me, ended) = (self.me, &self.ended);
+        // One from anyone that has no members yet is looked at when it gets them.
         let gone = self.mail.withdraw_where(|selector, slot| {
             if selector.source == Some(rank) {
                 return true;
             }
             let inner = slot.lock();
-            let Some(members) = &inner.members else {
-                return selector.source.is_none() && ended.iter().enumerate().all(|(r, end)| r == me || end.is_some());
-            };
+            let Some(members) = &inner.members else { return false };
             members.contains(&rank)
                 && (end.is_death()
                     || selector.source.is_none() && members.iter().all(|&r| r == me || ended[r].is_some()))
@@ -219,19 +231,21 @@ impl State {
             // The peer has dialled and given it up, perhaps before it knew that the wire stood.
             None if !was_used => {}
             None => self.end(peer, why),
-            Some(end) if self.links[peer].wires.is_empty() => {
-                if self.me == 0 {
-                    self.tell(peer, end);
-                }
-                self.close_link(peer);
-                self.mail
-                    .remove_where(|waiting| waiting.source == peer && matches!(waiting.message, Body::Offer { .. }));
-            }
+            Some(end) if self.links[peer].wires.is_empty() => self.part_with(peer, end),
             Some(_) => {}
         }
         if let (Some(slot), Some(fault)) = (slot, self.fault(peer)) {
             slot.finish(Err(fault), &mut self.after);
         }
+    }
+
+    /// Nothing more comes from a rank that has said goodbye, and nothing reaches it.
+    fn part_with(&mut self, peer: usize, end: End) {
+        if self.me == 0 {
+            self.tell(peer, end);
+        }
+        self.close_link(peer);
+        self.mail.remove_where(|waiting| waiting.source == peer && matches!(waiting.message, Body::Offer { .. }));
     }
 
     /// What a failed read or write on a wire means.
@@ -267,7 +281,11 @@ impl State {
                 self.drain_ring(peer);
                 let link = &self.links[peer];
                 if !link.heard_now && now.saturating_duration_since(link.heard) > self.heartbeat {
-                    self.end(peer, End::Silent);
+                    match self.ended[peer] {
+                        None => self.end(peer, End::Silent),
+                        // What it was still serving will not come.
+                        Some(end) => self.part_with(peer, end),
+                    }
                 }
                 continue;
             }

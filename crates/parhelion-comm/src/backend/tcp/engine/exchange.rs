@@ -139,11 +139,8 @@ impl State {
             // SAFETY: the caller's promise.
             return unsafe { self.receive(waiting, buf, len) };
         }
-        let lost = match selector.source {
-            Some(source) => self.fault(source),
-            None => self.all_lost(),
-        };
-        if let Some(fault) = lost {
+        // Who may answer a receive from anyone, its members say: see `set_members`.
+        if let Some(fault) = selector.source.and_then(|source| self.fault(source)) {
             return Handle::Over(Err(fault));
         }
         let mut posted = None;
@@ -195,15 +192,6 @@ impl State {
                 Handle::Slot(slot)
             }
         }
-    }
-
-    /// The last rank that has ended, if no other is left.
-    fn all_lost(&self) -> Option<Fault> {
-        let mut last = None;
-        for rank in (0..self.size).filter(|rank| *rank != self.me) {
-            last = Some(self.fault(rank)?);
-        }
-        last
     }
 
     /// Starts to cancel: the answer, or none if it is the peer's to give.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::super::frame::{Flaw, Frame, HEADER, Kind, MAX_EAGER};
+use super::super::frame::{Flaw, Frame, HEADER, Kind, MAX_EAGER, RING_BYTES};
 use super::super::shared::RingOut;
 use super::*;
 
@@ -313,14 +313,18 @@ fn an_accept_of_another_length_is_no_accept() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn whatever_a_peer_writes_ends_in_its_loss_or_in_messages(
-        frames in prop::collection::vec((1u8..19, 0u32..4, 0u64..200, 0u64..4, any::<bool>()), 0..20),
+        frames in prop::collection::vec(
+            (1u8..19, 0u32..4, prop_oneof![3 => 0u64..200, 1 => Just(RING_BYTES as u64)], 0u64..4, any::<bool>()),
+            0..20,
+        ),
         noise in prop::collection::vec(any::<u8>(), 0..100),
+        shared_memory: bool,
     ) {
         let _watch = Watch::new();
-        let (engine, stream) = played(&config());
+        let (engine, stream) = played(&Config { shared_memory, ..config() });
         let receives: Vec<_> = (0..3).map(|tag| irecv(&engine, 100, Some(1), Some(tag))).collect();
         let sends: Vec<_> = (0..2).map(|tag| isend(&engine, vec![1; 100_000], 1, tag, SendMode::Standard)).collect();
         for (kind, tag, length, id, is_plain) in frames {
@@ -365,6 +369,45 @@ fn a_silent_peer_is_lost_and_an_idle_one_is_not() {
         send(engine, &[1], 1 - engine.rank(), 1).unwrap();
         receive.wait(engine).unwrap();
     });
+}
+
+#[test]
+fn a_rank_that_is_given_up_is_told_so() {
+    let _watch = Watch::new();
+    let mut joined = joined(3, Over::Unix, &config());
+    let streams: Vec<Stream> = joined.drain(1..).map(|mut joined| joined.star.pop().unwrap().1).collect();
+    let engine = Engine::start(joined.pop().unwrap(), &config()).unwrap();
+    // Rank 1 cannot reach rank 2.
+    let unreachable = frame(Kind::Ended, 5, 0, 2);
+    (&streams[0]).write_all(&unreachable.encode()).unwrap();
+    assert_eq!(recv(&engine, 8, Some(2), Some(1)), Err(lost(2, "become unreachable")));
+    assert_eq!(read_frame(&streams[1]), unreachable);
+    drop(streams);
+    engine.leave(true);
+    // And what rank 2 makes of it.
+    let mut joined = self::joined(2, Over::Unix, &config());
+    let (other, zero) = (joined.pop().unwrap(), joined.pop().unwrap().star.pop().unwrap().1);
+    let engine = Engine::start(other, &config()).unwrap();
+    (&zero).write_all(&frame(Kind::Ended, 5, 0, 1).encode()).unwrap();
+    let Err(Fault::Lost { rank: 0, how }) = recv(&engine, 8, Some(0), Some(1)) else { panic!("rank 0 is not lost") };
+    assert!(how.contains("given this rank up"), "{how}");
+    engine.leave(true);
+}
+
+#[test]
+fn a_peer_that_falls_silent_after_its_goodbye_holds_nobody() {
+    let _watch = Watch::new();
+    let (engine, stream) = played(&Config { heartbeat: Duration::from_millis(800), ..config() });
+    // Its goodbye says that it goes on with what is under way; then its host is cut off.
+    (&stream).write_all(&frame(Kind::Offer, 1, 1000, 1).encode()).unwrap();
+    (&stream).write_all(&frame(Kind::Offer, 2, 1000, 2).encode()).unwrap();
+    (&stream).write_all(&frame(Kind::Goodbye, 1, 0, 0).encode()).unwrap();
+    let coming = irecv(&engine, 1000, Some(1), Some(1));
+    assert_eq!(coming.wait(&engine), Err(lost(1, "returned")));
+    // Nor can what it had offered be had any more.
+    assert_eq!(recv(&engine, 1000, Some(1), Some(2)), Err(lost(1, "returned")));
+    engine.leave(true);
+    drop(stream);
 }
 
 #[test]

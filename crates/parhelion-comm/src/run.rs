@@ -1,5 +1,7 @@
 //! Starting: [`run`] and [`launch`] choose the backend and give every rank its world.
 
+use mpi_abi::{Launcher, LauncherKind};
+
 use crate::backend::{self, availability};
 use crate::communicator::Communicator;
 use crate::config::{BackendKind, Config};
@@ -7,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `main` once per rank, with the settings of the environment.
 ///
-/// Where `parhelion run` or an MPI launcher started this process, the process is one rank of the launcher's world. Elsewhere
+/// Where `parhelion run`, an MPI launcher or torchrun started this process, the process is one rank of the launcher's world. Elsewhere
 /// `PARHELION_RANKS` threads (default: the cores) are the ranks. `PARHELION_BACKEND` decides otherwise; see [`Config`].
 ///
 /// Of several failing ranks of this process, the error returned is the one that is not a consequence of another: the
@@ -68,7 +70,7 @@ pub(crate) struct Failure<E> {
 }
 
 /// The backend that [`run`] uses here: the configured one, else tcp where `parhelion run` started us, else MPI where an MPI
-/// launcher started us, else local.
+/// launcher started us, else tcp where torchrun started several of us, else local.
 ///
 /// # Errors
 /// The configured or the launcher's backend cannot be used; the error says why and what to do.
@@ -78,10 +80,14 @@ pub fn choose(config: &Config) -> Result<BackendKind> {
         Some(kind) => (kind, format!("backend {kind} was asked for")),
         // Our own launcher may itself have been started by another one, whose variables are then still there.
         None if backend::tcp::is_named() => {
-            (BackendKind::Tcp, "PARHELION_RANK, PARHELION_SIZE and PARHELION_RENDEZVOUS are set".to_owned())
+            (BackendKind::Tcp, "PARHELION_RANK and PARHELION_SIZE ask for backend tcp".to_owned())
         }
         None => match backend::mpi::launcher() {
             Some(launcher) => (BackendKind::Mpi, format!("{launcher} started this program")),
+            // In each of its processes a world of threads would be none of what was asked for.
+            None if is_one_of_torchrun() => {
+                (BackendKind::Tcp, "torchrun started this program, which asks for backend tcp".to_owned())
+            }
             None => (BackendKind::Local, String::new()),
         },
     };
@@ -90,4 +96,10 @@ pub fn choose(config: &Config) -> Result<BackendKind> {
         return Ok(kind);
     }
     unavailable(format!("{why}, but it cannot be used: {}", entry.reason))
+}
+
+/// Whether this process is one of several that torchrun has started.
+fn is_one_of_torchrun() -> bool {
+    let launcher = Launcher::detect();
+    launcher.kind == LauncherKind::Torchrun && launcher.size.is_some_and(|size| size > 1)
 }

@@ -9,6 +9,7 @@ mod conformance;
 #[cfg(target_os = "linux")]
 mod doors;
 mod drill;
+mod launchers;
 mod lost;
 #[cfg(target_os = "linux")]
 mod namespaces;
@@ -39,6 +40,7 @@ const PARTS: &[(&str, Part)] = &[
     ("drill", lost::drill),
     ("waits", lost::waits),
     ("ends", lost::ends),
+    ("launchers", launchers::part),
     ("progress", progress::part),
     #[cfg(target_os = "linux")]
     ("shortage", shortage::part),
@@ -58,12 +60,15 @@ fn as_a_rank() {
 
 /// Starts `size` ranks that play `part`.
 fn start(size: usize, part: &str, variables: &[(&str, &str)]) -> Job {
-    Job::start(size, |_| {
-        let mut command = Command::new(std::env::current_exe().expect("a program has a path"));
-        command.args(["--exact", "as_a_rank", "--nocapture", "--test-threads=1"]);
-        command.env(PART, part).envs(variables.iter().copied());
-        command
-    })
+    Job::start(size, |_| player(part, variables))
+}
+
+/// This program, as a rank that plays `part`.
+fn player(part: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a program has a path"));
+    command.args(["--exact", "as_a_rank", "--nocapture", "--test-threads=1"]);
+    command.env(PART, part).envs(variables.iter().copied());
+    command
 }
 
 /// Plays `part` with `size` ranks, all of which must succeed.

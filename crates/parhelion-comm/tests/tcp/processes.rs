@@ -33,6 +33,20 @@ impl Job {
 
     /// The same; they meet at `rendezvous`.
     pub(crate) fn start_at(rendezvous: &str, size: usize, program: impl Fn(usize) -> Command) -> Job {
+        Job::start_unnamed(size, |rank| {
+            let mut command = program(rank);
+            command
+                .env("PARHELION_BACKEND", "tcp")
+                .env("PARHELION_RANK", rank.to_string())
+                .env("PARHELION_SIZE", size.to_string())
+                .env("PARHELION_LOCAL_RANK", rank.to_string())
+                .env("PARHELION_RENDEZVOUS", rendezvous);
+            command
+        })
+    }
+
+    /// `size` processes that share a secret; who they are and where they meet, `program` says.
+    pub(crate) fn start_unnamed(size: usize, program: impl Fn(usize) -> Command) -> Job {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("parhelion-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -46,13 +60,8 @@ impl Job {
         for rank in 0..size {
             let output = |what: &str| File::create(job.folder.join(format!("{what}.{rank}"))).expect("an output");
             let child = program(rank)
-                .env("PARHELION_BACKEND", "tcp")
                 .env_remove("PARHELION_RANKS")
                 .env("RUST_BACKTRACE", "0")
-                .env("PARHELION_RANK", rank.to_string())
-                .env("PARHELION_SIZE", size.to_string())
-                .env("PARHELION_LOCAL_RANK", rank.to_string())
-                .env("PARHELION_RENDEZVOUS", rendezvous)
                 .env("PARHELION_SECRET_FILE", &secret)
                 .stdin(Stdio::null())
                 .stdout(output("out"))

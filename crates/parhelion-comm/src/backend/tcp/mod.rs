@@ -22,7 +22,7 @@ pub(crate) use self::launch::launch;
 use crate::backend::Availability;
 use crate::config::{BackendKind, Config};
 
-/// Whether the environment names this process as a rank in this library's own words. Only then is tcp chosen unasked.
+/// Whether the environment names this process as a rank in this library's own words. Then tcp is chosen unasked.
 pub(crate) fn is_named() -> bool {
     join::is_named(&variable)
 }

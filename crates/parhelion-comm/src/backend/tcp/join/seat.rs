@@ -63,9 +63,9 @@ impl Seat {
     }
 }
 
-/// Whether `lookup` has this library's own three variables.
+/// Whether `lookup` names a rank in this library's own words, well or badly: what then is missing, [`seat`] says.
 pub(crate) fn is_named(lookup: Lookup<'_>) -> bool {
-    ["PARHELION_RANK", "PARHELION_SIZE", "PARHELION_RENDEZVOUS"].iter().all(|name| given(lookup, name).is_some())
+    ["PARHELION_RANK", "PARHELION_SIZE"].iter().any(|name| given(lookup, name).is_some())
 }
 
 /// The seat of this process, from variables that `lookup` answers. Connects to nothing.
@@ -73,7 +73,7 @@ pub(crate) fn is_named(lookup: Lookup<'_>) -> bool {
 /// # Errors
 /// [`ErrorKind::Unavailable`]: nothing says which rank this is. [`ErrorKind::Config`]: what says so cannot be used.
 pub(crate) fn seat(lookup: Lookup<'_>, config: &Config) -> Result<Seat> {
-    let found = if given(lookup, "PARHELION_RANK").is_some() || given(lookup, "PARHELION_SIZE").is_some() {
+    let found = if is_named(lookup) {
         Found::own(lookup)
     } else {
         let launcher = Launcher::from_environment(lookup, &[]);

@@ -7,7 +7,8 @@
 //!
 //! Starts its own processes: `--ranks N` of them (default: 2 to 5, by the seed), once for each of `--kills N`, with seeds from
 //! `--seed S` on. Every survivor must report the loss of the rank that died, or finish with right results; one that waited for a
-//! survivor that has given up may name that one. Exit code: 0 if all did, 1 with the seeds of those that did not.
+//! survivor that has given up may name that one. Whoever names the dead rank does so within 2 seconds of its death, not counting the time
+//! for which the ranks had no core. Exit code: 0 if all did, 1 with the seeds of those that did not.
 
 #[cfg(unix)]
 #[path = "../tests/tcp/drill.rs"]
@@ -75,6 +76,8 @@ fn carry_out(arguments: &Arguments) -> ExitCode {
 
     /// Longer than any drill takes, on a machine that has much else to do.
     const LIMIT: Duration = Duration::from_secs(60);
+    /// How long news of a death may take (docs/tcp.md).
+    const NEWS: Duration = Duration::from_secs(2);
     if arguments.rank {
         let plan = Plan::new(arguments.seed, arguments.ranks.unwrap_or(2));
         return if drill::take_part(plan).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -92,9 +95,15 @@ fn carry_out(arguments: &Arguments) -> ExitCode {
         })
         .finish(LIMIT);
         match drill::judge(plan, &ended) {
+            Ok(verdict) if verdict.overdue > NEWS => {
+                println!("seed {seed}: FAILED: a survivor named the dead rank {:?} after its death", verdict.latest);
+                latest = latest.max(verdict.latest);
+                failed.push(seed);
+            }
             Ok(verdict) => {
                 println!(
-                    "seed {seed}: {ranks} ranks, {:?} of rank {}: {} named it{}",
+                    "seed {seed}: {ranks} ranks{}, {:?} of rank {}: {} named it{}",
+                    if plan.shares { "" } else { " without shared memory" },
                     plan.death,
                     plan.victim,
                     verdict.named,

@@ -1,12 +1,13 @@
 //! A random program in which one rank dies at a random point, and what its ranks must then say.
 //!
 //! Everything comes from a seed: the operations, which are the same at every rank and whose results every rank knows, who
-//! dies, how, before or within which operation. A survivor says whom it has lost, and leaves a while later: so that
-//! whoever waits for the dead rank hears of that one first, and whoever waits for a survivor that has given up is released.
+//! dies, how, before or within which operation, and whether ranks share memory. A survivor says whom it has lost, and leaves a while
+//! later: so that whoever waits for the dead rank hears of that one first, and whoever waits for a survivor that has given up is
+//! released.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parhelion_comm::{Any, Communicator, Config, Error, ErrorKind, Op};
+use parhelion_comm::{Any, Communicator, Config, Error, ErrorKind, Lock, Method, Op, PeerMemory, Window};
 
 use super::processes::{Ended, report};
 
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) victim: usize,
     pub(crate) death: Death,
+    /// Whether ranks of one host use shared memory.
+    pub(crate) shares: bool,
     /// Before which operation the clock starts.
     at: usize,
     /// How long it then runs.
@@ -50,6 +53,7 @@ impl Plan {
             seed,
             victim: random.below(ranks),
             death: deaths[random.below(deaths.len())],
+            shares: random.below(2) == 0,
             at: random.below(OPERATIONS),
             after: Duration::from_micros(random.below(2000) as u64),
         }
@@ -77,16 +81,30 @@ fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
-/// This process's part. Prints `died TIME`, `lost RANK TIME OPERATION` or `done`, and leaves with an error unless it is that.
+/// Microseconds for which the threads of this process could have run and had no core, as Linux counts them.
+fn starved() -> u128 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let waited = threads.filter_map(|thread| {
+        let words = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        words.split_whitespace().nth(1)?.parse::<u128>().ok()
+    });
+    waited.sum::<u128>() / 1000
+}
+
+/// This process's part. Prints `died TIME`, `lost RANK TIME STARVED AMONG OPERATION` or `done`, and leaves with an error unless it is
+/// that.
 pub(crate) fn take_part(plan: Plan) -> Result<(), Error> {
-    parhelion_comm::launch(&Config::from_env()?, |world| {
+    let mut config = Config::from_env()?;
+    config.shared_memory &= plan.shares;
+    parhelion_comm::launch(&config, |world| {
         // Everybody is here before anybody dies; who is late in leaving the barrier may find the dead rank there.
-        let ended = world.barrier().and_then(|()| operations(&world, plan));
+        let mut among = Among::All;
+        let ended = world.barrier().and_then(|()| operations(&world, plan, &mut among));
         match &ended {
             Ok(()) => println!("done"),
             Err(e) => {
                 if let ErrorKind::PeerLost { rank, .. } = e.kind() {
-                    println!("lost {rank} {} {}", now(), e.operation());
+                    println!("lost {rank} {} {} {among:?} {}", now(), starved(), e.operation());
                     std::thread::sleep(STAY);
                 }
             }
@@ -96,13 +114,24 @@ pub(crate) fn take_part(plan: Plan) -> Result<(), Error> {
     .map(drop)
 }
 
-fn operations(world: &Communicator, plan: Plan) -> Result<(), Error> {
+/// Whom an operation waits for.
+#[derive(Debug, Clone, Copy)]
+enum Among {
+    /// All ranks, but for its messages of two.
+    All,
+    /// Some, of which each may give up because of another.
+    Some,
+}
+
+fn operations(world: &Communicator, plan: Plan, among: &mut Among) -> Result<(), Error> {
     let mut random = Random(plan.seed);
     for number in 0..OPERATIONS {
         if plan.at == number && plan.victim == world.rank() {
             die(plan)?;
         }
-        operation(world, number as u32, &mut random)?;
+        let kind = random.below(15);
+        *among = if kind < 12 { Among::All } else { Among::Some };
+        operation(world, kind, number as u32, &mut random)?;
     }
     // A victim that was too quick for its clock is at the end; so nobody misses it.
     Ok(())
@@ -135,8 +164,8 @@ fn die(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// One random operation; it panics if its result is wrong.
-fn operation(c: &Communicator, number: u32, random: &mut Random) -> Result<(), Error> {
+/// One random operation of a kind; it panics if its result is wrong.
+fn operation(c: &Communicator, kind: usize, number: u32, random: &mut Random) -> Result<(), Error> {
     let (me, size) = (c.rank(), c.size());
     let count = [1, 17, 1000, 20_000, 200_000][random.below(5)];
     let salt = random.next() >> 16;
@@ -146,7 +175,7 @@ fn operation(c: &Communicator, number: u32, random: &mut Random) -> Result<(), E
     // Around a ring by random strides, so that pairs differ from time to time.
     let stride = random.below(size);
     let (to, from) = ((me + stride) % size, (me + size - stride) % size);
-    match random.below(12) {
+    match kind {
         0 => c.barrier()?,
         1 => {
             let mut data = if me == root { of(root) } else { vec![0; count] };
@@ -207,7 +236,7 @@ fn operation(c: &Communicator, number: u32, random: &mut Random) -> Result<(), E
                 }
             }
         }
-        _ => {
+        11 => {
             let made = match salt % 3 {
                 0 => c.dup()?,
                 1 => c.split(Some(0), me as i64)?.expect("a colour"),
@@ -215,8 +244,74 @@ fn operation(c: &Communicator, number: u32, random: &mut Random) -> Result<(), E
             };
             assert_eq!(made.all_reduce(&[salt], Op::Max)?, [salt], "a new communicator");
         }
+        12 => {
+            let method = Method::ALL[salt as usize % Method::ALL.len()];
+            let mut set = c.message_set(method, &[(to, 8 * count)], &[(from, 8 * count)])?;
+            for round in 0..3 {
+                let bytes = |rank: usize| (salt + rank as u64 + round).to_ne_bytes().repeat(count);
+                set.send_part(0).copy_from_slice(&bytes(me));
+                set.start()?;
+                set.finish(|_, got| assert!(got == bytes(from), "round {round} of a set by {method}"))?;
+            }
+        }
+        13 => {
+            let mut window = Window::<u64>::allocate(c, size + 1)?;
+            window.fence(|epoch| (0..size).try_for_each(|rank| epoch.part(rank)?.put(me, &[salt + me as u64])))?;
+            window.passive(|epoch| epoch.lock(root, Lock::Exclusive)?.accumulate(size, &[salt], Op::Sum))?;
+            let put = window.local()[..size].iter().zip(salt..).all(|(got, put)| *got == put);
+            let sum = if me == root { salt.wrapping_mul(size as u64) } else { 0 };
+            assert!(put && window.local()[size] == sum, "a window");
+        }
+        _ => {
+            let mut peers = vec![to, from];
+            peers.sort_unstable();
+            peers.dedup();
+            peers.retain(|peer| *peer != me);
+            read_each_other(c, &peers, count, &of)?;
+        }
     }
     Ok(())
+}
+
+/// Lets `peers`, each of which names this rank, read this rank's memory, and reads theirs, where that is possible.
+fn read_each_other(
+    c: &Communicator,
+    peers: &[usize],
+    count: usize,
+    of: &dyn Fn(usize) -> Vec<u64>,
+) -> Result<(), Error> {
+    let attached = c.attach(peers)?;
+    let attached: Vec<PeerMemory> = attached.into_iter().flatten().collect();
+    if peers.is_empty() || attached.len() < peers.len() {
+        return Ok(());
+    }
+    let mut memory = c.allocate::<u64>(count);
+    memory.copy_from_slice(&of(c.rank()));
+    let read = || {
+        let signals = c.signals(peers, 1)?;
+        let token = memory.token().expect("memory that peers can read has one");
+        peers.iter().try_for_each(|peer| c.send(&[token], *peer, 4))?;
+        signals.post(0, 1);
+        for (i, peer) in attached.iter().enumerate() {
+            let mut theirs = [0];
+            c.recv(&mut theirs, peer.peer(), 4)?;
+            signals.wait(i, 0, 1)?;
+            let at = peer.resolve(theirs[0], 8 * count)?.cast::<u64>();
+            let mut got = vec![0; count];
+            // SAFETY: the peer has written its memory before it posted, and keeps it as it is until this rank posts again, or for
+            // good if that fails.
+            unsafe { std::ptr::copy_nonoverlapping(at, got.as_mut_ptr(), count) };
+            assert!(got == of(peer.peer()), "the memory of another rank");
+        }
+        signals.post(0, 2);
+        (0..peers.len()).try_for_each(|i| signals.wait(i, 0, 2))
+    };
+    let ended = read();
+    if ended.is_err() {
+        // Somebody may still read it.
+        std::mem::forget(memory);
+    }
+    ended
 }
 
 /// What came of a drill that went as it must.
@@ -227,6 +322,8 @@ pub(crate) struct Verdict {
     pub(crate) followed: usize,
     /// From the death to the last survivor that named the dead rank.
     pub(crate) latest: Duration,
+    /// The same without the time for which ranks had no core, and any of them may have waited for any.
+    pub(crate) overdue: Duration,
 }
 
 /// Judges the ranks of a drill.
@@ -241,7 +338,8 @@ pub(crate) fn judge(plan: Plan, ended: &[Ended]) -> Result<Verdict, String> {
     };
     let time = |words: &[&str], i: usize| words.get(i).and_then(|w| w.parse::<u128>().ok()).unwrap_or(0);
     let died = line(plan.victim, "died").map(|words| time(&words, 0));
-    let mut verdict = Verdict { named: 0, followed: 0, latest: Duration::ZERO };
+    let mut verdict = Verdict { named: 0, followed: 0, latest: Duration::ZERO, overdue: Duration::ZERO };
+    let starved: u128 = (0..ended.len()).filter_map(|rank| line(rank, "lost ")).map(|words| time(&words, 2)).sum();
     for (rank, Ended { status, out, .. }) in ended.iter().enumerate() {
         let Some(status) = status else { return wrong(format!("rank {rank} hangs")) };
         if rank == plan.victim {
@@ -257,14 +355,17 @@ pub(crate) fn judge(plan: Plan, ended: &[Ended]) -> Result<Verdict, String> {
             Some(words) => {
                 let lost: usize = words.first().and_then(|w| w.parse().ok()).unwrap_or(usize::MAX);
                 let gave_up = lost < ended.len() && line(lost, "lost ").is_some();
-                let of_two = words.get(2).is_some_and(|operation| POINT_TO_POINT.contains(operation));
+                let of_some = words.get(3) == Some(&"Some");
+                let of_two = words.get(4).is_some_and(|operation| POINT_TO_POINT.contains(operation));
                 if status.success() {
                     return wrong(format!("rank {rank} lost a rank and calls it a success"));
                 } else if lost == plan.victim {
                     let passed = time(&words, 1).saturating_sub(died.unwrap_or_default());
                     verdict.latest = verdict.latest.max(Duration::from_micros(passed as u64));
+                    let overdue = Duration::from_micros(passed.saturating_sub(starved) as u64);
+                    verdict.overdue = verdict.overdue.max(overdue);
                     verdict.named += 1;
-                } else if gave_up && of_two {
+                } else if gave_up && (of_two || of_some) {
                     verdict.followed += 1;
                 } else {
                     return wrong(format!("rank {rank} names rank {lost}"));
@@ -275,6 +376,7 @@ pub(crate) fn judge(plan: Plan, ended: &[Ended]) -> Result<Verdict, String> {
     Ok(verdict)
 }
 
-/// Operations in which a rank waits for one other, who may have given up: everything else needs all, and names the dead rank.
+/// Operations in which a rank waits for one other, who may have given up: but for sets, windows and memory, everything else needs
+/// all, and names the dead rank.
 const POINT_TO_POINT: [&str; 8] =
     ["send", "recv", "isend", "irecv", "send_recv", "probe", "probe_message", "send_synchronous"];

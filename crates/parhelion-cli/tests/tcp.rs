@@ -20,6 +20,24 @@ fn a_solve_takes_the_same_iterations_as_on_threads() {
 }
 
 #[test]
+fn a_solve_that_does_not_converge_says_all_before_it_ends() {
+    for args in [&["--json"][..], &[]] {
+        for _ in 0..4 {
+            let common = ["solve", "--pde", "12", "-n", "4", "--backend", "tcp", "--max-iterations", "2"];
+            let ended = parhelion(&[&common[..], args].concat());
+            assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+            match args {
+                [] => assert!(ended.stdout.contains("DID NOT CONVERGE"), "{}{}", ended.stdout, ended.stderr),
+                _ => {
+                    let value: serde_json::Value = serde_json::from_str(&ended.stdout).expect("stdout is one object");
+                    assert_eq!(value["converged"], false, "{value}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_solve_needs_no_memory_in_common() {
     let args = ["solve", "--json", "--pde", "12", "-n", "3", "--backend", "tcp"];
     let [with, without] = ["1", "0"].map(|on| {

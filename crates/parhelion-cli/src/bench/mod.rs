@@ -44,6 +44,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
             Operation::Sparse => sparse::run(&mut bench, args)?,
             operation => collectives::run(&mut bench, operation)?,
         }
+        // Rank 0 has printed all before any rank returns: a launcher ends the others when one exits with a code other than 0.
+        world.barrier()?;
         Ok::<bool, Error>(bench.correct)
     })?;
     Ok(if correct.iter().all(|correct| *correct) { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -29,18 +29,8 @@ use report::{Column, RankShare, Report};
 /// Runs the command; the exit code is that of every rank's process.
 pub(crate) fn run(args: &SolveArgs) -> Result<ExitCode> {
     let config = args.ranks.config(&launcher())?;
-    let mut solved = parhelion::launch(&config, |world| rank_main(&world, args))?;
-    // Locally all ranks are here, rank 0 first; under MPI only one is, and only rank 0 has a report.
-    let Solved { converged, report } = solved.swap_remove(0);
-    if let Some(report) = report {
-        say(&if args.json { report.json() } else { report.summary() })?;
-    }
-    Ok(if converged { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-struct Solved {
-    converged: bool,
-    report: Option<Report>,
+    let converged = parhelion::launch(&config, |world| rank_main(&world, args))?;
+    Ok(if converged.iter().all(|converged| *converged) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// The files to be written; at rank 0 only.
@@ -56,7 +46,8 @@ impl Outputs {
     }
 }
 
-fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
+/// Whether all columns have converged; rank 0 has said how it went.
+fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<bool> {
     let is_root = world.rank() == 0;
     let start = Instant::now();
     let outputs = agree(world, if is_root { Outputs::reserve(args).map(Some) } else { Ok(None) })?;
@@ -159,12 +150,14 @@ fn rank_main(world: &Communicator, args: &SolveArgs) -> Result<Solved> {
         overlap: args.overlap == Switch::On,
         shares,
     });
-    let written = match (outputs, &report) {
-        (Some(outputs), Some(report)) => write_outputs(outputs, report, args, solution, order, &history, traffic),
+    let told = match (outputs, &report) {
+        (Some(outputs), Some(report)) => write_outputs(outputs, report, args, solution, order, &history, traffic)
+            .and_then(|()| say(&if args.json { report.json() } else { report.summary() })),
         _ => Ok(()),
     };
-    agree(world, written)?;
-    Ok(Solved { converged, report })
+    // All is said before any rank returns: a launcher ends the others when one exits with a code other than 0.
+    agree(world, told)?;
+    Ok(converged)
 }
 
 fn write_outputs(

@@ -171,6 +171,11 @@ fn dial(seat: &Seat, place: SocketAddr, until: Instant) -> Result<TcpStream, Mis
     }
 }
 
+/// Whether rank 0 of this job is at `place`: asked by another rank 0, which it refuses, as it tells the others.
+pub(super) fn is_rank_0(seat: &Seat, place: SocketAddr, until: Instant) -> bool {
+    matches!(dial(seat, place, until), Err(Miss::Misfit(_, Refusal::Rank { .. })))
+}
+
 /// Says where this rank can be reached, and waits until all have come. None if rank 0 hung up before it took notice.
 fn introduce(seat: &Seat, config: &Config, stream: TcpStream, until: Instant) -> Result<Option<Joined>, String> {
     let failed = |e: io::Error| format!("cannot use the connection to rank 0: {e}");

@@ -96,6 +96,9 @@ impl fmt::Display for Refusal {
             Refusal::Size { ours, theirs } => {
                 write!(f, "it was told that there are {theirs} ranks, and this process that there are {ours}")
             }
+            Refusal::Rank { wanted, found } if wanted == found => {
+                write!(f, "it is rank {found}, as this process is: two processes have the same rank")
+            }
             Refusal::Rank { wanted, found } => write!(f, "it is rank {found}, where rank {wanted} was expected"),
         }
     }

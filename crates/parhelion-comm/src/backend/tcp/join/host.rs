@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::doors::{Doors, listen};
+use super::guest;
 use super::handshake::Refusal;
 use super::meeting::{Meeting, listed};
 use super::member::Member;
@@ -30,6 +31,8 @@ const NEWS: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the guests may take to hear who is there.
 const SEND_OFF: Duration = Duration::from_secs(20);
+/// For how long those who have the port are asked whether they are rank 0 of this job, too.
+const ASKING: Duration = Duration::from_secs(1);
 /// Between two tries to listen, and after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -388,6 +391,7 @@ fn open(seat: &Seat, meeting: &Meeting, config: &Config, deadline: Instant) -> R
         Some(address) => meeting.at(address),
         None => meeting.addresses().map_err(|e| format!("cannot find the host of {meeting}: {e}"))?,
     };
+    let asked = Instant::now();
     loop {
         let mut last = None;
         let mut is_used = false;
@@ -395,7 +399,13 @@ fn open(seat: &Seat, meeting: &Meeting, config: &Config, deadline: Instant) -> R
             match listen(place) {
                 Ok(listener) => return Ok(listener),
                 Err(e) => {
-                    is_used |= e.kind() == io::ErrorKind::AddrInUse;
+                    if e.kind() == io::ErrorKind::AddrInUse {
+                        is_used = true;
+                        let until = deadline.min(asked + ASKING);
+                        if Instant::now() < until && guest::is_rank_0(seat, place, until) {
+                            return Err(format!("rank 0 came twice to {place}: two processes have the same rank"));
+                        }
+                    }
                     last = Some(e);
                 }
             }

@@ -217,6 +217,16 @@ fn two_processes_with_one_rank_are_told_so() {
 }
 
 #[test]
+fn two_processes_that_are_rank_0_are_told_so() {
+    let mut there = seats(2);
+    let meeting = there[0].meeting.clone().unwrap();
+    there[1] = Seat::for_test(0, 2, meeting, &key());
+    for text in refusals(there, &config(HANG)) {
+        assert!(text.contains("rank 0") && text.contains("two processes have the same rank"), "{text}");
+    }
+}
+
+#[test]
 fn ranks_that_count_differently_are_told_so() {
     let mut there = seats(2);
     let meeting = there[0].meeting.clone().unwrap();

@@ -142,10 +142,7 @@ impl State {
         }
         self.reopen_doors(now);
         let mut pending = !self.visitors.is_empty() || self.shut_until.is_some();
-        let late = |wire: &Wire| match wire.phase {
-            Phase::Dialling { until, .. } | Phase::Visitor { until, .. } => until <= now,
-            Phase::Up { .. } => false,
-        };
+        let late = |wire: &Wire| wire.phase.limit().is_some_and(|limit| limit <= now);
         let late: Vec<u64> = self.wires.iter().filter(|(_, wire)| late(wire)).map(|(token, _)| *token).collect();
         for token in late {
             if let Some(wire) = self.wires.get(&token) {

@@ -154,6 +154,16 @@ pub(super) enum Phase {
     Up { peer: usize, inbox: Inbox, used: bool },
 }
 
+impl Phase {
+    /// When it has to be over.
+    pub(super) fn limit(&self) -> Option<Instant> {
+        match self {
+            Phase::Dialling { until, .. } | Phase::Visitor { until, .. } => Some(*until),
+            Phase::Up { .. } => None,
+        }
+    }
+}
+
 /// A message for which there was no receive.
 pub(super) enum Body {
     Whole(Vec<u8>),

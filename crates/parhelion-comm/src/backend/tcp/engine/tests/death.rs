@@ -395,6 +395,22 @@ fn a_rank_that_is_given_up_is_told_so() {
 }
 
 #[test]
+fn a_peer_that_does_not_answer_at_its_door_is_lost_within_a_heartbeat() {
+    let _watch = Watch::new();
+    let config = Config { heartbeat: Duration::from_millis(800), ..config() };
+    let mut joined = joined(3, Over::Tcp, &config);
+    let engine = Engine::start(joined.remove(1), &config).unwrap();
+    // Whoever knocks at rank 2 is in the system's queue and hears nothing.
+    let receive = irecv(&engine, 8, Some(2), Some(1));
+    isend(&engine, vec![1; 8], 2, 1, SendMode::Standard);
+    let limits: Vec<Instant> = engine.lock().wires.values().filter_map(|wire| wire.phase.limit()).collect();
+    assert!(limits.len() == 1 && limits[0] <= Instant::now() + config.heartbeat, "it is waited for longer");
+    assert_eq!(receive.wait(&engine), Err(lost(2, "become unreachable")));
+    engine.leave(true);
+    drop(joined);
+}
+
+#[test]
 fn a_peer_that_falls_silent_after_its_goodbye_holds_nobody() {
     let _watch = Watch::new();
     let (engine, stream) = played(&Config { heartbeat: Duration::from_millis(800), ..config() });

@@ -22,8 +22,9 @@ const LIBRARIES: [(&str, Option<&str>); 6] = [
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// `mpiexec -n RANKS parhelion`, with the settings that a small machine and a user who is root need.
-fn mpiexec(prefix: &Path, file: Option<&str>, ranks: usize, args: &[&str]) -> Ended {
+fn mpiexec(prefix: &Path, file: Option<&str>, ranks: usize, args: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command: Command = clean(prefix.join("bin/mpiexec"));
+    command.envs(variables.iter().copied());
     if prefix.file_name().is_some_and(|name| name.to_string_lossy().starts_with("openmpi")) {
         command.arg("--oversubscribe");
         command.envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
@@ -44,13 +45,18 @@ fn mpiexec(prefix: &Path, file: Option<&str>, ranks: usize, args: &[&str]) -> En
 
 /// Calls `test` with the name of each library that is here and with what runs a command under it at so many ranks.
 fn each_library(test: impl Fn(&str, &dyn Fn(usize, &[&str]) -> Ended)) {
+    each_library_with(&[], test);
+}
+
+/// The same with these variables.
+fn each_library_with(variables: &[(&str, &str)], test: impl Fn(&str, &dyn Fn(usize, &[&str]) -> Ended)) {
     for (name, file) in LIBRARIES {
         let prefix: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/mpi").join(name);
         if !prefix.join("bin/mpiexec").exists() {
             println!("not run: {} is not there; cargo xtask mpi fetches it", prefix.display());
             continue;
         }
-        test(name, &|ranks, args| mpiexec(&prefix, file, ranks, args));
+        test(name, &|ranks, args| mpiexec(&prefix, file, ranks, args, variables));
     }
 }
 
@@ -162,5 +168,27 @@ fn info_and_bench_name_the_library() {
         let value = object(name, &run(2, &["bench", "barrier", "--json"]));
         assert!(value["lib"].as_str().is_some_and(|lib| lib.starts_with(&format!("mpi:{name}"))), "{name}: {value}");
         assert_eq!(value["ok"], true);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_mpiexec_starts_ranks_of_tcp_that_are_told_where_to_meet() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scratch = Scratch::new("tcp-mpiexec");
+    let secret = scratch.file("secret", "0123456789abcdef0123456789abcdef");
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("it is ours");
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port();
+    let place = format!("127.0.0.1:{port}-{}", port.saturating_add(15));
+    let variables =
+        [("PARHELION_BACKEND", "tcp"), ("PARHELION_RENDEZVOUS", &*place), ("PARHELION_SECRET_FILE", &*secret)];
+    let grid = data("grid.mtx");
+    let alone = solve(&[&grid, "-n", "1"]);
+    each_library_with(&variables, |name, run| {
+        let value = object(name, &run(3, &["solve", &grid, "--json"]));
+        assert_eq!((&value["ranks"], &value["backend"]), (&3.into(), &"tcp".into()), "{name}");
+        assert_eq!(value["iterations"], alone["iterations"], "{name}");
     });
 }

@@ -260,26 +260,34 @@ fn signals_are_passed_on() {
 #[test]
 fn stopping_and_going_on_is_passed_on() {
     let script = "trap 'echo again; exit 0' CONT; echo $$; while :; do sleep 0.02; done";
-    let mut command = shell(&["-n", "2"], script);
-    // Nothing stops a process of an orphaned group, as ours is below `nohup` or `cron`.
-    command.process_group(0);
-    let mut running = Running::start(command);
-    let processes = running.lines(2);
-    running.send(Signal::TSTP);
-    let start = Instant::now();
     let is_stopped = |process: &str| {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     };
-    let launcher = running.child.id().to_string();
-    while cfg!(target_os = "linux") && !(is_stopped(&launcher) && processes.iter().all(|process| is_stopped(process))) {
-        assert!(start.elapsed() < DEADLINE, "they do not stop");
-        std::thread::sleep(Duration::from_millis(5));
+    for is_orphaned in [false, true] {
+        let mut command = shell(&["-n", "2"], script);
+        if is_orphaned {
+            // As below `nohup` or `cron`, where SIGTSTP stops nothing.
+            // SAFETY: setsid(2) is async-signal-safe, and the closure touches no memory.
+            unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
+        } else {
+            command.process_group(0);
+        }
+        let mut running = Running::start(command);
+        let processes = running.lines(2);
+        running.send(Signal::TSTP);
+        let start = Instant::now();
+        let launcher = running.child.id().to_string();
+        let all_are = || is_stopped(&launcher) && processes.iter().all(|process| is_stopped(process));
+        while cfg!(target_os = "linux") && !all_are() {
+            assert!(start.elapsed() < DEADLINE, "they do not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.send(Signal::CONT);
+        let ended = running.end();
+        succeeded(&ended);
+        assert_eq!(ended.stdout, "again\nagain\n");
     }
-    running.send(Signal::CONT);
-    let ended = running.end();
-    succeeded(&ended);
-    assert_eq!(ended.stdout, "again\nagain\n");
 }
 
 #[test]
@@ -379,11 +387,13 @@ fn a_rank_can_be_bound_to_a_core() {
     }
 }
 
-/// A remote shell that stays here and writes down what it is told.
+/// A remote shell that stays here and writes down what it is told. As with a real one, what it runs is in a session of its own, and
+/// does not end when it is killed.
 fn remote_shell(scratch: &Scratch) -> String {
     let log = scratch.path("told");
-    let script =
-        format!("#!/bin/sh\nhost=$1\nshift\nprintf '%s: %s\\n' \"$host\" \"$*\" >>'{log}'\ncd /\nexec sh -c \"$*\"\n");
+    let script = format!(
+        "#!/bin/sh\nhost=$1\nshift\nprintf '%s: %s\\n' \"$host\" \"$*\" >>'{log}'\ncd /\nsetsid sh -c \"$*\"\n"
+    );
     let path = scratch.file("rsh", script);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
     path
@@ -445,7 +455,12 @@ fn a_failure_ends_ranks_on_every_host() {
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
         assert_eq!(ended.stderr.lines().last(), Some("error: rank 1 on near exited with code 4: no"));
         processes.iter().for_each(|process| gone(process));
-        assert_eq!(std::fs::read_dir(scratch.path("tmp")).unwrap().count(), 0, "no file is left");
+        // Nobody waits for the shell of rank 0 on another host.
+        let start = Instant::now();
+        while std::fs::read_dir(scratch.path("tmp")).unwrap().count() > 0 {
+            assert!(start.elapsed() < DEADLINE, "a file is left");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         std::fs::remove_file(scratch.path("go")).unwrap();
     }
 }

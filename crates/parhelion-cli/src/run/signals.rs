@@ -105,6 +105,7 @@ pub(super) fn name(number: i32) -> String {
         (Signal::ALARM, "SIGALRM"),
         (Signal::TERM, "SIGTERM"),
         (Signal::CONT, "SIGCONT"),
+        (Signal::STOP, "SIGSTOP"),
         (Signal::TSTP, "SIGTSTP"),
         (Signal::XCPU, "SIGXCPU"),
     ];

@@ -18,10 +18,14 @@ use crate::error::{Error, Result};
 const REMOTE_SHELL: &str = "PARHELION_RSH";
 
 /// Run by `sh` on another host. Its standard input begins with the secret's line; of ranks other than 0 the rest are names of
-/// signals for the program, which is ended when there will be no more: then the launcher is gone.
+/// signals for the program, which is ended when there will be no more: then the launcher is gone. Rank 0 reads the rest itself; it
+/// is ended when the shell's parent is gone, the connection's end on this host, which the launcher cuts. Where it may not be asked for
+/// (`kill -0`), as a process of another user, that is left out. The shell itself says what signal has ended the program, perhaps to
+/// nobody: that must not keep it from removing the secret.
 const REMOTE: &str = r#"
 IFS= read -r secret && folder=$(umask 077 && mktemp -d "${TMPDIR:-/tmp}/parhelion-run.XXXXXX") || exit 2
 trap 'rm -rf "$folder"' EXIT
+trap : PIPE
 (umask 077 && printf %s "$secret" >"$folder/secret") || exit 2
 unset secret
 export PARHELION_SECRET_FILE="$folder/secret"
@@ -38,7 +42,14 @@ if [ "$PARHELION_RANK" != 0 ]; then
         trap - EXIT HUP INT TERM
         while read -r signal; do kill -s "$signal" "$program"; done
         kill -s TERM "$program" && sleep 2 && kill -s KILL "$program"
-    ) <&3 >/dev/null 2>&1 &
+    ) <&3 3<&- >/dev/null 2>&1 &
+    guard=$!
+elif kill -0 "$PPID" 2>/dev/null; then
+    (
+        trap - EXIT HUP INT TERM
+        while kill -0 "$PPID"; do sleep 1; done
+        kill -s TERM "$program" && sleep 2 && kill -s KILL "$program"
+    ) </dev/null 3<&- >/dev/null 2>&1 &
     guard=$!
 fi
 exec 3<&-

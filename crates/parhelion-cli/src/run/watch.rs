@@ -151,11 +151,13 @@ impl Watch {
 
     fn pass_on(&mut self, Came { signal, by_kernel }: Came) {
         self.passed_on.push(signal);
+        // Nothing else stops a process of an orphaned group, as the ranks' may be, and those of other hosts are.
+        let passed = if signal == Signal::TSTP { Signal::STOP } else { signal };
         let interrupts = self.passed_on.iter().filter(|signal| [Signal::INT, Signal::TERM].contains(signal)).count();
         for rank in self.ranks.iter_mut().filter(|rank| !rank.ended) {
             // A remote shell is in our process group, too, but the program it started is not.
             if !by_kernel || rank.control.is_some() {
-                rank.signal(signal);
+                rank.signal(passed);
             }
         }
         if signal == Signal::TSTP {

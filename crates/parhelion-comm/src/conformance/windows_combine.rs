@@ -130,7 +130,7 @@ pub(super) fn one_swaps(c: &Communicator) -> Outcome {
     try_type::<i32>(c, -1, i32::from(me))?;
     try_type::<u8>(c, 0xee, me)?;
     try_type::<f64>(c, -0.5, f64::from(me))?;
-    try_type::<[u8; 3]>(c, [9; 3], [me; 3])?;
+    try_type::<[u8; 3]>(c, [0xee; 3], [me; 3])?;
     let particle = |id: u32| Particle { id, cell: [1, 2], velocity: [0.5; 3] };
     try_type::<Particle>(c, particle(1000), particle(u32::from(me)))?;
     // A sum by swaps alone.

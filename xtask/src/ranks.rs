@@ -35,10 +35,13 @@ const SOLVE_ITERATIONS: std::ops::RangeInclusive<u64> = 194..=200;
 struct Suite {
     row: &'static str,
     program: &'static str,
-    arguments: &'static [&'static str],
+    /// Parts of the names of its cases; all run if there are none.
+    filters: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
     /// On which backends it runs.
     backends: &'static [&'static str],
+    /// With how many ranks: all that the carrier has, or these.
+    ranks: Option<&'static [usize]>,
     talk: Talk,
 }
 
@@ -52,40 +55,83 @@ enum Talk {
     Most,
 }
 
+/// What is about collectives.
+const COLLECTIVES: &[&str] = &["movement:", "varying:", "reductions:", "inflight:"];
+/// And what is about messages, too.
+const MESSAGES: &[&str] =
+    &["point_to_point:", "probes:", "scopes:", "errors:", "movement:", "varying:", "reductions:", "inflight:"];
+
 const EVERYWHERE: &[&str] = &["local", "tcp", "mpi"];
 
-const SUITES: [Suite; 4] = [
+const ONE_NUMBER: Option<&[usize]> = Some(&[3]);
+
+const SUITES: [Suite; 7] = [
     Suite {
         row: "abi_check",
         program: "abi_check",
-        arguments: &[],
+        filters: &[],
         environment: &[],
         backends: &["mpi"],
+        ranks: None,
         talk: Talk::Little,
     },
     Suite {
         row: "conformance",
         program: "conformance",
-        arguments: &[],
+        filters: &[],
         environment: &[],
         backends: EVERYWHERE,
+        ranks: None,
         talk: Talk::Much,
     },
     Suite {
         row: "arrays",
         program: "array_conformance",
-        arguments: &[],
+        filters: &[],
         environment: &[],
         backends: EVERYWHERE,
+        ranks: None,
         talk: Talk::Most,
     },
     // What the default thread level forbids, and the row above therefore leaves out.
     Suite {
         row: "conformance, threads",
         program: "conformance",
-        arguments: &["--filter", "threads:"],
+        filters: &["threads:"],
         environment: &[("PARHELION_THREAD_LEVEL", "multiple")],
         backends: &["tcp", "mpi"],
+        ranks: None,
+        talk: Talk::Little,
+    },
+    // The rows above check the arguments of every collective, which leads them other ways than a release build's: on MPI, its
+    // blocking functions are called only without checks.
+    Suite {
+        row: "conformance, unchecked",
+        program: "conformance",
+        filters: COLLECTIVES,
+        environment: &[("PARHELION_CHECK", "0")],
+        backends: &["tcp", "mpi"],
+        ranks: ONE_NUMBER,
+        talk: Talk::Little,
+    },
+    // What counts do not fit in an `int` is cut in pieces, sent as a derived type, or replaced.
+    Suite {
+        row: "conformance, small counts",
+        program: "conformance",
+        filters: MESSAGES,
+        environment: &[("PARHELION_CHECK", "0"), ("PARHELION_MPI_MAX_COUNT", "1000")],
+        backends: &["mpi"],
+        ranks: ONE_NUMBER,
+        talk: Talk::Little,
+    },
+    // A call with a deadline cannot be the library's blocking one, and works on copies.
+    Suite {
+        row: "conformance, timed",
+        program: "conformance",
+        filters: MESSAGES,
+        environment: &[("PARHELION_CHECK", "0"), ("PARHELION_TIMEOUT", "30")],
+        backends: EVERYWHERE,
+        ranks: ONE_NUMBER,
         talk: Talk::Little,
     },
 ];
@@ -169,7 +215,7 @@ impl Suite {
     ) -> Result<()> {
         let row = row(carrier, self.row);
         let mut hung = false;
-        for &ranks in carrier.ranks() {
+        for &ranks in self.ranks.unwrap_or(carrier.ranks()) {
             // One that hangs may hang at every number of ranks, and all of that may take hours.
             let left_out = match (hung, self.starves(carrier, ranks, cores())) {
                 (true, _) => Some("it did not end with fewer ranks"),
@@ -207,7 +253,7 @@ impl Suite {
         if let Some(library) = carrier.library() {
             command.env("PARHELION_MPI_LIB", library.path());
         }
-        command.args(self.arguments).envs(self.environment.iter().copied());
+        command.args(self.filters.iter().flat_map(|part| ["--filter", part])).envs(self.environment.iter().copied());
         let mut limit = carrier.limit(ranks);
         if large {
             command.arg("--large");

@@ -5,8 +5,8 @@
 //! $ mpiexec -n 4 target/release/examples/conformance --filter matching
 //! ```
 //!
-//! `--list` names the cases, `--filter TEXT` runs those whose name contains it, `--large` adds those that need
-//! gigabytes. Rank 0 prints what failed, what was skipped, and the totals. Exit code: 0 if nothing failed, 1 if something
+//! `--list` names the cases, `--filter TEXT`, once or more, runs those whose name contains one of the texts, `--large` adds
+//! those that need gigabytes. Rank 0 prints what failed, what was skipped, and the totals. Exit code: 0 if nothing failed, 1 if something
 //! did, 2 if it could not start, 3 if a case hung.
 
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             "--list" => list = true,
             "--large" => selection.large = true,
             "--filter" => match arguments.next() {
-                Some(part) => selection.filter = Some(part),
+                Some(part) => selection.filters.push(part),
                 None => return usage("--filter takes a part of a name"),
             },
             _ => return usage(&format!("unknown argument {argument:?}")),
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn usage(why: &str) -> ExitCode {
-    eprintln!("conformance: {why}\nusage: conformance [--list] [--large] [--filter TEXT]");
+    eprintln!("conformance: {why}\nusage: conformance [--list] [--large] [--filter TEXT]...");
     ExitCode::from(2)
 }
 

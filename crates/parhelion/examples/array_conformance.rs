@@ -5,7 +5,7 @@
 //! $ mpiexec -n 4 target/release/examples/array_conformance --filter adjoint
 //! ```
 //!
-//! `--list` names the cases, `--filter TEXT` runs those whose name contains it. Rank 0 prints what failed, what was
+//! `--list` names the cases, `--filter TEXT`, once or more, runs those whose name contains one of the texts. Rank 0 prints what failed, what was
 //! skipped, and the totals. Exit code: 0 if nothing failed, 1 if something did, 2 if it could not start, 3 if a case hung.
 
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             "--filter" => match arguments.next() {
-                Some(part) => selection.filter = Some(part),
+                Some(part) => selection.filters.push(part),
                 None => return usage("--filter takes a part of a name"),
             },
             _ => return usage(&format!("unknown argument {argument:?}")),
@@ -50,7 +50,7 @@ fn suite() -> Vec<Case> {
 }
 
 fn usage(why: &str) -> ExitCode {
-    eprintln!("array_conformance: {why}\nusage: array_conformance [--list] [--filter TEXT]");
+    eprintln!("array_conformance: {why}\nusage: array_conformance [--list] [--filter TEXT]...");
     ExitCode::from(2)
 }
 

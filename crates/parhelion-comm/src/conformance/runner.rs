@@ -13,8 +13,8 @@ use crate::status::Source;
 /// Which cases to run, and who watches them.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Only cases whose name contains this.
-    pub filter: Option<String>,
+    /// Only cases whose name contains one of these; every case if there are none.
+    pub filters: Vec<String>,
     /// Also the cases that need gigabytes.
     pub large: bool,
     /// Ends the process when a case hangs.
@@ -24,7 +24,7 @@ pub struct Selection {
 impl Selection {
     /// The cases whose name contains `part`.
     pub fn filtered(part: impl Into<String>) -> Self {
-        Selection { filter: Some(part.into()), ..Selection::default() }
+        Selection { filters: vec![part.into()], ..Selection::default() }
     }
 
     /// The cases it selects, in order.
@@ -34,9 +34,8 @@ impl Selection {
 
     /// Those of `cases`, a suite of the caller's own, that it selects, in order.
     pub fn of(&self, cases: Vec<Case>) -> Vec<Case> {
-        let wanted = |case: &Case| {
-            (self.large || case.needs != Needs::Large) && self.filter.as_ref().is_none_or(|f| case.name.contains(f))
-        };
+        let named = |case: &Case| self.filters.is_empty() || self.filters.iter().any(|part| case.name.contains(part));
+        let wanted = |case: &Case| (self.large || case.needs != Needs::Large) && named(case);
         cases.into_iter().filter(wanted).collect()
     }
 }

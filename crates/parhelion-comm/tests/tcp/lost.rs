@@ -11,7 +11,7 @@ use crate::{LIMIT, play, raise_flag, start, wait_for_flag, world};
 type Wait = fn(&Communicator, usize) -> Result<(), Error>;
 
 /// Every way to wait for a rank.
-const WAITS: [(&str, Wait); 20] = [
+const WAITS: [(&str, Wait); 22] = [
     ("recv", |c, peer| c.recv(&mut [0u8; 4], peer, 1).map(drop)),
     ("recv from anyone", |c, _| c.recv(&mut [0u8; 4], Any, 1).map(drop)),
     ("recv_vec", |c, peer| c.recv_vec::<u8>(peer, 1).map(drop)),
@@ -34,6 +34,18 @@ const WAITS: [(&str, Wait); 20] = [
     ("dup", |c, _| c.dup().map(drop)),
     ("signals", |c, peer| c.signals(&[peer], 1).map(drop)),
     ("wait_any", |c, peer| wait_any(&mut vec![c.irecv(vec![0u8], peer, 1)?, c.irecv(vec![0u8], peer, 2)?]).map(drop)),
+    ("a loop of try_probe", |c, peer| {
+        while c.try_probe(peer, 1)?.is_none() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }),
+    ("a loop of try_probe_message", |c, peer| {
+        while c.try_probe_message(peer, Any)?.is_none() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }),
     ("a test loop", |c, peer| {
         let mut request = c.irecv(vec![0u8], peer, 1)?;
         while !request.test() {

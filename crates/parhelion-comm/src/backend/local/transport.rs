@@ -136,6 +136,26 @@ impl Local {
         TakeWait { local: self, operation, selector: self.selector(source, tag), thorough: true }
     }
 
+    /// Asks for a message by `wait`, or looks once: whether it is there.
+    fn ask<'a, W: Wait>(
+        &'a self,
+        asked: &'static str,
+        looked: &'static str,
+        source: Source,
+        tag: TagSelector,
+        block: bool,
+        wait: impl FnOnce(TakeWait<'a>) -> W,
+    ) -> Result<Option<W::Output>> {
+        let operation = if block { asked } else { looked };
+        let wait = wait(self.take_wait(operation, source, tag));
+        let answer = if block { self.world.block(self.me, wait).map(Some) } else { self.world.look(wait) };
+        match answer {
+            // Whoever only looks for a message of anyone may yet send itself one.
+            Err(Stop::Lost(..)) if !block && source == Source::Any => Ok(None),
+            answer => answer.map_err(|stop| self.located(operation, stop, source, tag)),
+        }
+    }
+
     pub(super) fn located(&self, operation: &'static str, stop: Stop, source: Source, tag: TagSelector) -> Error {
         let mut error = self.stopped(operation, stop);
         if let Source::Rank(rank) = source {
@@ -236,22 +256,12 @@ impl Transport for Local {
     }
 
     fn probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Status>> {
-        let wait = PeekWait(self.take_wait("probe", source, tag));
-        if !block {
-            return Ok(self.world.peek(self.me, &wait.0.selector));
-        }
-        self.world.block(self.me, wait).map(Some).map_err(|stop| self.located("probe", stop, source, tag))
+        self.ask("probe", "try_probe", source, tag, block, PeekWait)
     }
 
     fn matched_probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Box<dyn Matched>>> {
-        let wait = self.take_wait("probe_message", source, tag);
-        let message = if block {
-            let taken = self.world.block(self.me, wait);
-            Some(taken.map_err(|stop| self.located("probe_message", stop, source, tag))?)
-        } else {
-            self.world.take(self.me, &wait.selector)
-        };
-        Ok(message
+        let taken = self.ask("probe_message", "try_probe_message", source, tag, block, |wait| wait)?;
+        Ok(taken
             .map(|message| Box::new(Taken { status: message.status(), message: Some(message) }) as Box<dyn Matched>))
     }
 

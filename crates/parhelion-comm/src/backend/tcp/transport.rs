@@ -82,20 +82,25 @@ impl TcpTransport {
         if let Some(answer) = question() {
             return Ok(Some(answer));
         }
-        if !block {
-            comm.engine().progress();
-            return Ok(question());
-        }
         let (mut answer, mut lost) = (None, None);
-        comm.engine().wait_until(comm.timeout(), || {
+        let mut look = || {
             // Read before the question: what a rank sent before it ended is found first.
             lost = comm.lost_source(source);
             answer = question();
             answer.is_some() || lost.is_some()
-        });
+        };
+        if block {
+            comm.engine().wait_until(comm.timeout(), look);
+        } else {
+            comm.engine().progress();
+            look();
+        }
         match (answer, lost) {
             (Some(answer), _) => Ok(Some(answer)),
+            // Whoever only looks for a message of anyone may yet send itself one.
+            (None, _) if !block && source == Source::Any => Ok(None),
             (None, Some((rank, how))) => Err(locate(comm.loss(operation, rank, how), source, tag)),
+            (None, None) if !block => Ok(None),
             (None, None) => Err(locate(comm.late(operation), source, tag)),
         }
     }

@@ -419,7 +419,9 @@ impl Communicator {
     /// same name and list; several groups may be made at once if their names differ.
     ///
     /// # Errors
-    /// A list that is empty, repeats a rank, leaves out this one or differs between ranks; as [`Communicator::dup`].
+    /// A list that is empty, repeats a rank or leaves out this one. Lists of the same ranks in other orders are a
+    /// [`Mismatch`](ErrorKind::Mismatch) at all of them; of lists of other ranks, a rank that is in both may hear the same, or
+    /// wait for one that does not come. As [`Communicator::dup`].
     pub fn group(&self, name: &str, ranks: &[usize]) -> Result<Communicator> {
         let invalid = |text: String| Err(self.error("group", ErrorKind::InvalidArgument(text)));
         let mut seen = vec![false; self.size()];

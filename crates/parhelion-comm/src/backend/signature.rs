@@ -240,16 +240,20 @@ fn total(counts: Counts<'_>) -> usize {
     }
 }
 
-/// FNV-1a over the words; never 0, which says that there are no counts.
+/// Never 0, which says that there are no counts.
 fn hash(counts: Counts<'_>) -> u64 {
     let each = match counts {
         Counts::Same(n) => &[n][..],
         Counts::Each(counts) => counts,
     };
-    let mixed = each.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &n| {
+    fingerprint(each).max(1)
+}
+
+/// FNV-1a (Fowler, Noll, Vo) over the bytes of the numbers: the same in every process.
+pub(crate) fn fingerprint(numbers: &[usize]) -> u64 {
+    numbers.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &n| {
         (n as u64).to_le_bytes().iter().fold(h, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
-    });
-    mixed.max(1)
+    })
 }
 
 fn index<T: PartialEq>(table: &[T], value: T) -> u64 {

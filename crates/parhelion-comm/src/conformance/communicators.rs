@@ -20,6 +20,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("communicators: overlapping groups", overlapping),
     Case::new("communicators: groups that some ranks make and others do not", partial_groups),
     Case::new("communicators: groups of one name again and again", same_name),
+    Case::new("communicators: groups of one name and other ranks", same_name_other_ranks).ranks(2),
+    Case::new("communicators: a group listed in other orders is an error at every rank", other_orders).ranks(2),
     Case::new("communicators: many made, used and dropped", many),
     Case::new("communicators: many alive at once, dropped in other orders", many_alive),
     Case::new("communicators: a duplicate outlives its parent", outlives_parent),
@@ -214,6 +216,39 @@ fn same_name(c: &Communicator) -> Outcome {
         equal("the message of its group", group.recv_vec::<u8>(left, Any)?.0, vec![i as u8])?;
     }
     crate::request::wait_all(sends)?;
+    Ok(())
+}
+
+fn same_name_other_ranks(c: &Communicator) -> Outcome {
+    // Each rank is in a group with the one before it and in one with the one behind it; some come to the second before their
+    // other neighbour has come to the first.
+    for round in 0..20 {
+        for low in 0..c.size() - 1 {
+            let pair = [low, low + 1];
+            if pair.contains(&c.rank()) {
+                works(&c.group("pair", &pair)?, &pair, c.rank())?;
+            }
+        }
+        if round % 5 == 0 {
+            works(&c.group("pair", &everybody(c))?, &everybody(c), c.rank())?;
+        }
+    }
+    Ok(())
+}
+
+fn other_orders(c: &Communicator) -> Outcome {
+    let mut list = everybody(c);
+    for _ in 0..2 {
+        if c.rank() == c.size() - 1 {
+            list.reverse();
+        }
+        let differ = |kind: &ErrorKind| matches!(kind, ErrorKind::Mismatch(text) if text.contains("ordered"));
+        refused("a group whose lists differ", c.group("ordered", &list), "a mismatch", differ)?;
+        c.barrier()?;
+        // The name is as good as before.
+        works(&c.group("ordered", &everybody(c))?, &everybody(c), c.rank())?;
+        list = everybody(c);
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::meeting::Meeting;
 use super::operation::Operation;
@@ -41,9 +41,8 @@ pub(super) struct Group {
 #[derive(Default)]
 struct Nursery {
     split: HashMap<(u64, u32), (Arc<Group>, usize)>,
-    /// By name and by how many of that name its members have joined before.
-    named: HashMap<(String, u64), Arc<Mutex<Gathering>>>,
-    joined: HashMap<(String, usize), u64>,
+    /// By name, those to which not all have come, the oldest first.
+    named: HashMap<String, Vec<Arc<Mutex<Gathering>>>>,
 }
 
 /// The members of a named group, as they come.
@@ -52,6 +51,10 @@ struct Gathering {
     group: Arc<Group>,
     come: Vec<usize>,
     fault: Option<String>,
+}
+
+fn lock(gathering: &Mutex<Gathering>) -> MutexGuard<'_, Gathering> {
+    gathering.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One member's place in a gathering.
@@ -118,24 +121,26 @@ impl Group {
         Ok(Some(Box::new(Local { world: local.world.clone(), group, rank, me: local.me })))
     }
 
-    /// Takes this rank's place in the named group of `ranks`.
+    /// Takes this rank's place in the named group of `ranks`: in the first gathering of that name and list to which it has not
+    /// come, else in one where a rank has come that means the same group by another list, else in a new one.
     pub(super) fn join(&self, local: &Local, name: &str, ranks: &[usize]) -> Joined {
         let mut nursery = self.nursery.lock().unwrap_or_else(PoisonError::into_inner);
-        let nursery = &mut *nursery;
-        let before = nursery.joined.entry((name.to_owned(), local.rank)).or_insert(0);
-        let key = (name.to_owned(), *before);
-        *before += 1;
-        let gathering = nursery.named.entry(key.clone()).or_insert_with(|| {
+        let open = nursery.named.entry(name.to_owned()).or_default();
+        let find = |fits: &dyn Fn(&Gathering) -> bool| {
+            open.iter().position(|gathering| {
+                let g = lock(gathering);
+                !g.come.contains(&local.rank) && fits(&g)
+            })
+        };
+        let met = |g: &Gathering| g.ranks.contains(&local.rank) && g.come.iter().any(|r| ranks.contains(r));
+        let at = find(&|g| g.ranks == ranks).or_else(|| find(&met)).unwrap_or_else(|| {
             let members = ranks.iter().map(|&r| self.ranks[r]).collect();
-            Arc::new(Mutex::new(Gathering {
-                ranks: ranks.to_vec(),
-                group: Group::new(&local.world, name, members),
-                come: Vec::new(),
-                fault: None,
-            }))
+            let group = Group::new(&local.world, name, members);
+            open.push(Arc::new(Mutex::new(Gathering { ranks: ranks.to_vec(), group, come: Vec::new(), fault: None })));
+            open.len() - 1
         });
-        let gathering = gathering.clone();
-        let mut g = gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let gathering = open[at].clone();
+        let mut g = lock(&gathering);
         let fault = (g.ranks != ranks).then(|| {
             format!(
                 "rank {} makes group {name:?} of ranks {ranks:?}, rank {} of ranks {:?}",
@@ -145,7 +150,10 @@ impl Group {
         g.come.push(local.rank);
         g.fault = g.fault.take().or_else(|| fault.clone());
         if g.come.len() == g.ranks.len() {
-            nursery.named.remove(&key);
+            open.remove(at);
+            if open.is_empty() {
+                nursery.named.remove(name);
+            }
         }
         local.world.notify_each(g.ranks.iter().map(|&r| self.ranks[r]));
         drop(g);
@@ -154,7 +162,7 @@ impl Group {
 
     /// Gives the place up, unless all have come.
     pub(super) fn leave(&self, joined: &Joined) {
-        let mut g = joined.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut g = lock(&joined.gathering);
         if g.come.len() < g.ranks.len() {
             let text = format!("rank {} gave up waiting for group {:?}", joined.rank, g.group.name);
             g.fault.get_or_insert(text);
@@ -165,7 +173,7 @@ impl Group {
 impl Joined {
     /// The communicator once all have come, or what went wrong.
     pub(super) fn poll(&self, local: &Local) -> Option<Result<Box<dyn Transport>, String>> {
-        let g = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let g = lock(&self.gathering);
         if let Some(fault) = self.fault.as_ref().or(g.fault.as_ref()) {
             return Some(Err(fault.clone()));
         }
@@ -179,7 +187,7 @@ impl Joined {
 
     /// Members that have not come.
     pub(super) fn missing(&self) -> impl Iterator<Item = usize> {
-        let g = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let g = lock(&self.gathering);
         g.ranks.iter().copied().filter(|r| !g.come.contains(r)).collect::<Vec<_>>().into_iter()
     }
 }

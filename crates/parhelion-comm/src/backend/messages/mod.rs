@@ -15,6 +15,7 @@ mod check;
 pub(crate) mod choice;
 pub(crate) mod combine;
 pub(crate) mod exchange;
+pub(crate) mod group;
 mod movement;
 pub(crate) mod place;
 mod ring;

@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use super::comm::{Comm, In};
 use super::job::{self, InFlight, Job, Leftover, Shared, Started};
-use super::lane::MpiLane;
+use super::lane::{GroupLane, MpiLane};
 use super::native::{self, Issued};
 use super::request::Raw;
 use crate::backend::messages::place::Scratch;
-use crate::backend::messages::{Call, Fault, Outcome, all, by_messages, check, combine, exchange};
+use crate::backend::messages::{Call, Fault, Outcome, all, by_messages, check, combine, exchange, group};
 use crate::backend::{Collective, Counts, Keep, Pending};
 use crate::error::Result;
 
@@ -171,6 +171,18 @@ pub(super) fn meet(comm: &Arc<Comm>, operation: &'static str) -> Result<()> {
     let lane = MpiLane::open(comm, operation);
     let job = Box::pin(async move { exchange::barrier(&lane).await.map_err(Fault::from) });
     job::block_on(job, comm, operation, drop)
+}
+
+/// Returns when the members of a named group, `ranks`, have all called it, within the timeout.
+///
+/// # Errors
+/// As [`agree`](group::agree).
+pub(super) fn agree_on_group(comm: &Arc<Comm>, name: &str, ranks: &[usize]) -> Result<()> {
+    let members = group::members(ranks);
+    let lane = GroupLane::open(comm, name, members.clone());
+    let (name, ranks) = (name.to_owned(), ranks.to_vec());
+    let job = Box::pin(async move { group::agree(&lane, &name, &ranks, &members, 0).await.map_err(Fault::from) });
+    job::block_on(job, comm, "group", drop).map(drop)
 }
 
 /// The words of every rank, in rank order.

@@ -6,6 +6,7 @@
 //! must happen, for MPICH has 2,048 context ids in all.
 
 use std::ffi::c_int;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +35,14 @@ pub(super) struct Comm {
     pub(super) private: Private,
     /// Tells it from every other communicator of this process, those of the past included.
     pub(super) id: u64,
+}
+
+/// A number for a group's name, of 15 bits: the standard's default hasher is the same in every process of one program.
+pub(super) fn name_number(name: &str) -> u32 {
+    #[allow(deprecated, reason = "the point is that it has no per-process key")]
+    let mut hasher = std::hash::SipHasher::new();
+    name.hash(&mut hasher);
+    (hasher.finish() & 0x7fff) as u32
 }
 
 /// Counts the communicators of this process.
@@ -87,7 +96,18 @@ impl Comm {
     /// The tag of the next job on the shadow.
     pub(super) fn next_tag(&self) -> c_int {
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
-        (number % u64::from(self.max_tag)) as c_int
+        (number % u64::from(self.max_tag - self.group_tags())) as c_int
+    }
+
+    /// The tag, on the shadow, of what the members of a named group say before it is made: no job has it. Groups made at once
+    /// are told apart by it.
+    pub(super) fn group_tag(&self, name: &str) -> c_int {
+        (self.max_tag - 1 - name_number(name) % self.group_tags()) as c_int
+    }
+
+    /// How many tags below `peer_tag` are for groups; jobs have at least as many (the standard promises 32,767 in all).
+    fn group_tags(&self) -> u32 {
+        (self.max_tag / 2).min(1 << 15)
     }
 
     /// The tag, on the shadow, of what only some ranks take part in: no job has it.

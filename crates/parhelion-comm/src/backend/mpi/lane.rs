@@ -81,3 +81,44 @@ impl Lane for MpiLane {
         Ok(InFlight::new(raw, self.operation, into.keep()))
     }
 }
+
+/// The lane on which some ranks agree to make a group. Its ranks are numbered as in `members`.
+pub(super) struct GroupLane {
+    lane: MpiLane,
+    members: Vec<usize>,
+    rank: usize,
+}
+
+impl GroupLane {
+    /// The lane of `members`, of whom this rank is one, for the group `name`. In it the messages of two ranks keep their order,
+    /// whatever groups of that name they made before.
+    pub(super) fn open(comm: &Arc<Comm>, name: &str, members: Vec<usize>) -> Self {
+        let lane = MpiLane { comm: comm.clone(), operation: "group", tag: comm.group_tag(name) };
+        let rank = members.iter().position(|&member| member == comm.rank).expect("this rank is in its group");
+        GroupLane { lane, members, rank }
+    }
+}
+
+impl Lane for GroupLane {
+    type Flight = InFlight;
+
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    fn operation(&self) -> &'static str {
+        self.lane.operation
+    }
+
+    fn send(&self, from: &Place, dest: usize) -> Result<InFlight> {
+        self.lane.send(from, self.members[dest])
+    }
+
+    fn recv(&self, into: &Place, source: usize) -> Result<InFlight> {
+        self.lane.recv(into, self.members[source])
+    }
+}

@@ -10,13 +10,12 @@
 mod blocking;
 
 use std::ffi::{c_int, c_void};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use mpi_abi::{Comm as RawComm, Datatype, Library, Request, Status as RawStatus};
 
 use super::collective;
-use super::comm::{Comm, In};
+use super::comm::{Comm, In, name_number};
 use super::count::{self, Span};
 use super::failure;
 use super::guard;
@@ -534,8 +533,12 @@ impl Transport for MpiTransport {
 
     fn subgroup(&self, name: &str, ranks: &[usize]) -> Result<Box<dyn Transport>> {
         let _turn = self.runtime.enter("group")?;
+        // For MPI, lists that differ are an error of the program, of which anything may come.
+        collective::agree_on_group(&self.comm, name, ranks)?;
         let library = self.library;
         let c = library.constants();
+        // Any library's tags have these 15 bits.
+        let tag = name_number(name) as c_int;
         let members: Vec<c_int> = ranks.iter().map(|&rank| rank as c_int).collect();
         let (mut all, mut group, mut made) = (c.group_null, c.group_null, c.comm_null);
         // SAFETY: the communicator is live, the array has as many ranks as is said, and the groups made here are
@@ -543,8 +546,7 @@ impl Transport for MpiTransport {
         unsafe {
             library.comm_group(self.raw, &mut all).of("group")?;
             let grouped = library.group_incl(all, members.len() as c_int, members.as_ptr(), &mut group);
-            let created =
-                grouped.and_then(|()| library.comm_create_group(self.raw, group, self.group_tag(name), &mut made));
+            let created = grouped.and_then(|()| library.comm_create_group(self.raw, group, tag, &mut made));
             if group != c.group_null {
                 library.group_free(&mut group).of("group")?;
             }
@@ -556,17 +558,6 @@ impl Transport for MpiTransport {
             return Err(Error::new("group", ErrorKind::Library(text)));
         }
         self.adopt(made, name, "group")
-    }
-}
-
-impl MpiTransport {
-    /// Groups made at once are told apart by tags. The standard's default hasher is the same in every process of one
-    /// program, and 15 bits fit any library's tags.
-    fn group_tag(&self, name: &str) -> c_int {
-        #[allow(deprecated, reason = "the point is that it has no per-process key")]
-        let mut hasher = std::hash::SipHasher::new();
-        name.hash(&mut hasher);
-        (hasher.finish() & 0x7fff) as c_int
     }
 }
 

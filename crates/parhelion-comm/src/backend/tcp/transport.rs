@@ -10,7 +10,7 @@ use super::pending::{Message, Taken};
 use crate::backend::block::{Block, Reach};
 use crate::backend::exposed::{Exposed, Exposure};
 use crate::backend::generic::Messages;
-use crate::backend::messages::{Fault, exchange};
+use crate::backend::messages::{Fault, exchange, group};
 use crate::backend::prepared::{Order, Prepared, Private};
 use crate::backend::served::Served;
 use crate::backend::words::Posts;
@@ -292,22 +292,16 @@ impl Transport for TcpTransport {
     }
 
     fn subgroup(&self, name: &str, ranks: &[usize]) -> Result<Box<dyn Transport>> {
-        let part = self.0.part(ranks);
-        // FNV-1a, over the list: ranks that give different ones under one name should hear of it.
-        let list = ranks
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, &rank| (hash ^ rank as u64).wrapping_mul(0x0000_0100_0000_01b3));
+        let members = group::members(ranks);
+        let part = self.0.part(&members);
+        let lane = TcpLane::for_group(&part, name);
         let context = self.0.world.fresh_context();
-        let all =
-            all_words(&TcpLane::for_group(&part, name), "group", [list, context]).map_err(|e| match e.kind() {
-                // As this communicator numbers it.
-                &ErrorKind::PeerLost { rank, how } => self.0.loss("group", ranks[rank], how),
-                _ => e,
-            })?;
-        if let Some(other) = all.iter().position(|words| words[0] != list) {
-            let text = format!("group {name:?}: rank {} gave another list than rank {}", ranks[other], self.rank());
-            return Err(Error::new("group", ErrorKind::Mismatch(text)));
-        }
-        Ok(self.make(all[0][1], ranks, name))
+        let agree = async { group::agree(&lane, name, ranks, &members, context).await.map_err(Fault::from) };
+        let context = block_on(&part, "group", agree).map_err(|e| match e.kind() {
+            // As this communicator numbers it.
+            &ErrorKind::PeerLost { rank, how } => self.0.loss("group", members[rank], how),
+            _ => e,
+        })?;
+        Ok(self.make(context, ranks, name))
     }
 }

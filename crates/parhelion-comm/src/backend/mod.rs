@@ -15,8 +15,9 @@
 //! 4. **Memory.** A pointer given to an `unsafe fn` is used only until that call returns (blocking) or until the
 //!    [`Pending`] has completed or been abandoned. A blocking call that fails has let go of its buffers.
 //! 5. **Collectives** are matched by the order of calls; blocking and non-blocking ones are counted apart. Mismatched
-//!    arguments are a [`Mismatch`](ErrorKind::Mismatch) on every rank (always, or with [`Config::checks`]). All ranks get
-//!    the same bits from a reduction.
+//!    arguments are a [`Mismatch`](ErrorKind::Mismatch) on every rank (always, or with [`Config::checks`]), and so is a call
+//!    that is refused at some. All ranks get the same bits from a reduction, but for what [`Op`](crate::Op) says of NaN and of
+//!    zeros of both signs.
 //! 6. **Loss.** Where a backend can know that a peer is gone, waiting for it is [`PeerLost`](ErrorKind::PeerLost); no
 //!    call waits beyond [`Config::timeout`].
 //! 7. **Threads.** Every method may be called from any thread at any time; what the thread level forbids is an error.
@@ -130,6 +131,10 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// The next matching message, taken out of matching (MPI section 3.8.2).
     fn matched_probe(&self, source: Source, tag: TagSelector, block: bool) -> Result<Option<Box<dyn Matched>>>;
 
+    /// Whether the ranks compare their calls of a collective before anything moves.
+    fn compares_calls(&self) -> bool {
+        self.config().checks
+    }
     /// Carries out a collective.
     ///
     /// # Safety
@@ -374,6 +379,26 @@ pub(crate) struct Collective<'a> {
     pub(crate) recv: *mut u8,
     pub(crate) recv_counts: Counts<'a>,
     pub(crate) kernel: Option<Kernel<'a>>,
+    /// The call was refused at this rank, which takes part only so that all hear of it: a mismatch, whatever the others called.
+    pub(crate) refused: bool,
+}
+
+impl Collective<'static> {
+    /// A call that was refused.
+    pub(crate) fn refused(kind: CollectiveKind) -> Self {
+        Collective {
+            kind,
+            element: ElementType::of::<u8>(),
+            root: 0,
+            varying: false,
+            send: std::ptr::null(),
+            send_counts: Counts::Same(0),
+            recv: std::ptr::null_mut(),
+            recv_counts: Counts::Same(0),
+            kernel: None,
+            refused: true,
+        }
+    }
 }
 
 impl<'a> Collective<'a> {
@@ -389,6 +414,7 @@ impl<'a> Collective<'a> {
             recv,
             recv_counts: Counts::Same(count),
             kernel: Some(*kernel),
+            refused: false,
         }
     }
 }

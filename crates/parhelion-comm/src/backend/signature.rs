@@ -37,6 +37,8 @@ const LOCATED: u64 = 1 << 8;
 const OPAQUE: u64 = 1 << 9;
 const NO_OP: u64 = 1 << 10;
 const CLOSURE: u64 = 1 << 11;
+/// In the place of an operator: the call was refused at this rank.
+const REFUSED: u64 = 1 << 12;
 
 impl Signature {
     /// The length of [`Signature::to_words`].
@@ -71,6 +73,7 @@ impl Signature {
             },
             element_size: element.size as u64,
             op: match call.kernel {
+                _ if call.refused => REFUSED,
                 None => NO_OP,
                 Some(kernel) => kernel.op.map_or(CLOSURE, |op| index(&Op::ALL, op)),
             },
@@ -123,10 +126,17 @@ impl Signature {
         Signature { own: 0, ..*self } == Signature { own: 0, ..*other }
     }
 
-    /// `all_reduce of 4 f64 with sum`.
+    fn is_refused(&self) -> bool {
+        self.op == REFUSED
+    }
+
+    /// `called all_reduce of 4 f64 with sum`.
     fn describe(&self, with_counts: bool) -> String {
-        let Some(&kind) = KINDS.get(self.kind as usize) else { return "an unknown collective".to_owned() };
-        let mut text = kind.name().to_owned();
+        let Some(&kind) = KINDS.get(self.kind as usize) else { return "called an unknown collective".to_owned() };
+        if self.is_refused() {
+            return format!("passed arguments to {} that were refused there", kind.name());
+        }
+        let mut text = format!("called {}", kind.name());
         if kind == CollectiveKind::Barrier {
             return text;
         }
@@ -168,7 +178,7 @@ impl Signature {
 /// What the ranks disagree on, or `None` where they agree. `all` is in rank order.
 pub(crate) fn compare(all: &[Signature]) -> Option<String> {
     let first = all.first()?;
-    if all.iter().all(|s| s.agrees_with(first)) {
+    if !first.is_refused() && all.iter().all(|s| s.agrees_with(first)) {
         return None;
     }
     // Camps of ranks that agree, in the order of their lowest ranks.
@@ -183,7 +193,7 @@ pub(crate) fn compare(all: &[Signature]) -> Option<String> {
     let mut plain: Vec<String> = camps.iter().map(|(s, _)| s.describe(false)).collect();
     plain.sort_unstable();
     let with_counts = plain.windows(2).any(|w| w[0] == w[1]);
-    let shown = camps.iter().map(|(s, ranks)| format!("{} called {}", rank_list(ranks), s.describe(with_counts)));
+    let shown = camps.iter().map(|(s, ranks)| format!("{} {}", rank_list(ranks), s.describe(with_counts)));
     Some(shown.collect::<Vec<_>>().join("; "))
 }
 
@@ -280,6 +290,7 @@ mod tests {
             recv: std::ptr::null_mut(),
             recv_counts: Counts::Same(n),
             kernel: None,
+            refused: false,
         }
     }
 
@@ -296,7 +307,7 @@ mod tests {
                     let kernel = builtin(op, ElementType { kind: ElementKind::Scalar(scalar), size: 4, align: 4 });
                     let signature = Signature::of(&Collective { element, kernel, ..call(kind, 3) });
                     assert_eq!(Signature::from_words(signature.to_words()), signature);
-                    assert!(signature.describe(false).starts_with(kind.name()));
+                    assert!(signature.describe(false).starts_with(&format!("called {}", kind.name())));
                 }
             }
         }
@@ -321,6 +332,16 @@ mod tests {
             "ranks 0-2, 4 called all_reduce of 5 f64 with sum; rank 3 called all_reduce of 4 f64 with sum; \
              rank 5 called barrier"
         );
+    }
+
+    #[test]
+    fn a_refused_call_agrees_with_none_not_even_with_its_like() {
+        let refused = || Collective::refused(CollectiveKind::Barrier);
+        let alone = text(&[call(CollectiveKind::Barrier, 0), refused()]).unwrap();
+        assert_eq!(alone, "rank 0 called barrier; rank 1 passed arguments to barrier that were refused there");
+        assert!(text(&[refused(), refused()]).unwrap().starts_with("ranks 0, 1 passed"));
+        let words = Signature::of(&refused()).to_words();
+        assert!(compare(&[Signature::from_words(words)]).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The blocking collectives.
 
-use super::{Parts, one, one_mut};
+use super::{Parts, blocking, known, one, one_mut};
 use crate::backend::{Collective, CollectiveKind as Kind, Counts};
 use crate::communicator::{Communicator, span};
 use crate::element::Element;
@@ -31,7 +31,7 @@ impl Communicator {
     /// # Errors
     /// An invalid root, a lost peer, a timeout, a deadlock, a mismatch.
     pub fn broadcast<T: Element>(&self, data: &mut [T], root: usize) -> Result<()> {
-        self.check_root("broadcast", root)?;
+        self.check_root(blocking(Kind::Broadcast), root)?;
         self.carry_out(Parts { root, recv: one_mut(data), ..Parts::default() }.call::<T>(Kind::Broadcast))
     }
 
@@ -40,7 +40,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::broadcast`]; a root that passes `None`.
     pub fn broadcast_vec<T: Element>(&self, data: Option<Vec<T>>, root: usize) -> Result<Vec<T>> {
-        self.check_root("broadcast", root)?;
+        self.check_root(blocking(Kind::Broadcast), root)?;
         // The length travels first; u64::MAX says that the root had nothing, so that nobody waits for it.
         let mut length = [u64::MAX];
         if let (true, Some(data)) = (self.rank() == root, &data) {
@@ -48,7 +48,7 @@ impl Communicator {
         }
         self.broadcast(&mut length, root)?;
         if length[0] == u64::MAX {
-            return self.invalid("broadcast", format!("the root {root} passed no data"));
+            return self.invalid(known(Kind::Broadcast), format!("the root {root} passed no data"));
         }
         let mut data = match data {
             Some(data) if self.rank() == root => data,
@@ -84,14 +84,14 @@ impl Communicator {
         op: impl Reduction<T>,
         root: usize,
     ) -> Result<()> {
-        self.check_root("reduce", root)?;
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
+        self.check_root(blocking(Kind::Reduce), root)?;
+        let kernel = Some(op.kernel().map_err(|e| self.refuse(blocking(Kind::Reduce), e))?);
         let mut parts = Parts { root, send: one(data), kernel, ..Parts::default() };
         if self.rank() == root {
             let Some(result) = result else {
-                return self.invalid("reduce", "the root must pass a result buffer".into());
+                return self.invalid(blocking(Kind::Reduce), "the root must pass a result buffer".into());
             };
-            self.check_equal("reduce", "the result", result.len(), data.len())?;
+            self.check_equal(blocking(Kind::Reduce), "the result", result.len(), data.len())?;
             parts.recv = one_mut(result);
         }
         self.carry_out(parts.call::<T>(Kind::Reduce))
@@ -121,7 +121,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::all_reduce`]; a `result` of another length.
     pub fn all_reduce_into<T: Element>(&self, data: &[T], result: &mut [T], op: impl Reduction<T>) -> Result<()> {
-        self.check_equal("all_reduce", "the result", result.len(), data.len())?;
+        self.check_equal(blocking(Kind::AllReduce), "the result", result.len(), data.len())?;
         self.combine(data.as_ptr(), result, op)
     }
 
@@ -152,7 +152,7 @@ impl Communicator {
 
     #[inline]
     fn combine_now<T: Element>(&self, send: *const T, result: &mut [T], op: impl Reduction<T>) -> Result<()> {
-        let kernel = op.kernel().map_err(|e| self.locate(e))?;
+        let kernel = op.kernel().map_err(|e| self.refuse(blocking(Kind::AllReduce), e))?;
         let (send, recv) = (send.cast(), result.as_mut_ptr().cast());
         // SAFETY: the callers hold both slices borrowed during this call, and `send` is null or as long as `result`.
         unsafe { self.transport().all_reduce(send, recv, result.len(), &kernel) }.map_err(|e| self.locate(e))
@@ -196,8 +196,8 @@ impl Communicator {
     }
 
     fn scan_with<T: Element>(&self, kind: Kind, data: &[T], result: &mut [T], op: impl Reduction<T>) -> Result<()> {
-        self.check_equal(kind.name(), "the result", result.len(), data.len())?;
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
+        self.check_equal(blocking(kind), "the result", result.len(), data.len())?;
+        let kernel = Some(op.kernel().map_err(|e| self.refuse(blocking(kind), e))?);
         let parts = Parts { send: one(data), recv: one_mut(result), kernel, ..Parts::default() };
         self.carry_out(parts.call::<T>(kind))
     }
@@ -221,13 +221,13 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::gather`]; a root without `result`, or of another length.
     pub fn gather_into<T: Element>(&self, data: &[T], result: Option<&mut [T]>, root: usize) -> Result<()> {
-        self.check_root("gather", root)?;
+        self.check_root(blocking(Kind::Gather), root)?;
         let mut parts = Parts { root, send: one(data), ..Parts::default() };
         if self.rank() == root {
             let Some(result) = result else {
-                return self.invalid("gather", "the root must pass a result buffer".into());
+                return self.invalid(blocking(Kind::Gather), "the root must pass a result buffer".into());
             };
-            self.check_equal("gather", "the result", result.len(), data.len() * self.size())?;
+            self.check_equal(blocking(Kind::Gather), "the result", result.len(), data.len() * self.size())?;
             parts.recv = (result.as_mut_ptr().cast(), Counts::Same(data.len()));
         }
         self.carry_out(parts.call::<T>(Kind::Gather))
@@ -257,13 +257,13 @@ impl Communicator {
         result: Option<(&mut [T], &[usize])>,
         root: usize,
     ) -> Result<()> {
-        self.check_root("gather", root)?;
+        self.check_root(blocking(Kind::Gather), root)?;
         let mut parts = Parts { root, varying: true, send: one(data), ..Parts::default() };
         if self.rank() == root {
             let Some((result, counts)) = result else {
-                return self.invalid("gather", "the root must pass a result buffer".into());
+                return self.invalid(blocking(Kind::Gather), "the root must pass a result buffer".into());
             };
-            self.check_counts("gather", "the result", counts, result.len())?;
+            self.check_counts(blocking(Kind::Gather), "the result", counts, result.len())?;
             parts.recv = (result.as_mut_ptr().cast(), Counts::Each(counts));
         }
         self.carry_out(parts.call::<T>(Kind::Gather))
@@ -284,7 +284,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::all_gather`]; a `result` of another length.
     pub fn all_gather_into<T: Element>(&self, data: &[T], result: &mut [T]) -> Result<()> {
-        self.check_equal("all_gather", "the result", result.len(), data.len() * self.size())?;
+        self.check_equal(blocking(Kind::AllGather), "the result", result.len(), data.len() * self.size())?;
         let recv = (result.as_mut_ptr().cast(), Counts::Same(data.len()));
         self.carry_out(Parts { send: one(data), recv, ..Parts::default() }.call::<T>(Kind::AllGather))
     }
@@ -305,7 +305,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::all_gather`]; counts that do not fit `data` or `result`.
     pub fn all_gatherv_into<T: Element>(&self, data: &[T], result: &mut [T], counts: &[usize]) -> Result<()> {
-        self.check_counts("all_gather", "the result", counts, result.len())?;
+        self.check_counts(blocking(Kind::AllGather), "the result", counts, result.len())?;
         let recv = (result.as_mut_ptr().cast(), Counts::Each(counts));
         let parts = Parts { varying: true, send: one(data), recv, ..Parts::default() };
         self.carry_out(parts.call::<T>(Kind::AllGather))
@@ -317,7 +317,7 @@ impl Communicator {
     /// An invalid root, a root without data or whose length is not `size` equal blocks, a lost peer, a timeout, a
     /// deadlock, a mismatch.
     pub fn scatter<T: Element>(&self, data: Option<&[T]>, root: usize) -> Result<Vec<T>> {
-        self.check_root("scatter", root)?;
+        self.check_root(blocking(Kind::Scatter), root)?;
         let data = if self.rank() == root { data } else { None };
         // Everybody learns of a bad root, so that nobody waits for it.
         let mut block = [match data {
@@ -332,7 +332,7 @@ impl Communicator {
                 }
                 None => format!("the root {root} passed no data, or no equal blocks"),
             };
-            return self.invalid("scatter", text);
+            return self.invalid(known(Kind::Scatter), text);
         }
         let mut result = bytemuck::allocation::zeroed_vec(block[0] as usize);
         self.scatter_into(data, &mut result, root)?;
@@ -344,14 +344,14 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::scatter`]; a length that does not fit.
     pub fn scatter_into<T: Element>(&self, data: Option<&[T]>, result: &mut [T], root: usize) -> Result<()> {
-        self.check_root("scatter", root)?;
+        self.check_root(blocking(Kind::Scatter), root)?;
         let block = result.len();
         let mut parts = Parts { root, recv: one_mut(result), ..Parts::default() };
         if self.rank() == root {
             let Some(data) = data else {
-                return self.invalid("scatter", "the root must pass the data".into());
+                return self.invalid(blocking(Kind::Scatter), "the root must pass the data".into());
             };
-            self.check_equal("scatter", "the data", data.len(), block * self.size())?;
+            self.check_equal(blocking(Kind::Scatter), "the data", data.len(), block * self.size())?;
             parts.send = (data.as_ptr().cast(), Counts::Same(block));
         }
         self.carry_out(parts.call::<T>(Kind::Scatter))
@@ -363,11 +363,12 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::scatter`]; counts that do not add up to the data's length.
     pub fn scatterv<T: Element>(&self, data: Option<(&[T], &[usize])>, root: usize) -> Result<Vec<T>> {
-        self.check_root("scatter", root)?;
+        self.check_root(blocking(Kind::Scatter), root)?;
         let data = if self.rank() == root { data } else { None };
         let checked = match data {
-            Some((data, counts)) => self.check_counts("scatter", "the data", counts, data.len()),
-            None => self.invalid("scatter", format!("the root {root} passed no data, or counts that do not fit it")),
+            Some((data, counts)) => self.check_counts(known(Kind::Scatter), "the data", counts, data.len()),
+            None => self
+                .invalid(known(Kind::Scatter), format!("the root {root} passed no data, or counts that do not fit it")),
         };
         let lengths: Vec<u64> = match (&checked, data) {
             (Ok(()), Some((_, counts))) => counts.iter().map(|&n| n as u64).collect(),
@@ -393,13 +394,13 @@ impl Communicator {
         result: &mut [T],
         root: usize,
     ) -> Result<()> {
-        self.check_root("scatter", root)?;
+        self.check_root(blocking(Kind::Scatter), root)?;
         let mut parts = Parts { root, varying: true, recv: one_mut(result), ..Parts::default() };
         if self.rank() == root {
             let Some((data, counts)) = data else {
-                return self.invalid("scatter", "the root must pass the data".into());
+                return self.invalid(blocking(Kind::Scatter), "the root must pass the data".into());
             };
-            self.check_counts("scatter", "the data", counts, data.len())?;
+            self.check_counts(blocking(Kind::Scatter), "the data", counts, data.len())?;
             parts.send = (data.as_ptr().cast(), Counts::Each(counts));
         }
         self.carry_out(parts.call::<T>(Kind::Scatter))
@@ -421,8 +422,8 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::all_to_all`]; a `result` of another length.
     pub fn all_to_all_into<T: Element>(&self, data: &[T], result: &mut [T]) -> Result<()> {
-        self.check_equal("all_to_all", "the result", result.len(), data.len())?;
-        let block = Counts::Same(self.block("all_to_all", data.len())?);
+        self.check_equal(blocking(Kind::AllToAll), "the result", result.len(), data.len())?;
+        let block = Counts::Same(self.block(blocking(Kind::AllToAll), data.len())?);
         let parts = Parts {
             send: (data.as_ptr().cast(), block),
             recv: (result.as_mut_ptr().cast(), block),
@@ -437,7 +438,7 @@ impl Communicator {
     /// # Errors
     /// Counts that do not add up to the length of `data`, a lost peer, a timeout, a deadlock, a mismatch.
     pub fn all_to_allv<T: Element>(&self, data: &[T], counts: &[usize]) -> Result<(Vec<T>, Vec<usize>)> {
-        self.check_counts("all_to_all", "the data", counts, data.len())?;
+        self.check_counts(blocking(Kind::AllToAll), "the data", counts, data.len())?;
         let recv_counts = self.all_to_all(counts)?;
         let mut result = bytemuck::allocation::zeroed_vec(recv_counts.iter().sum());
         self.all_to_allv_into(data, counts, &mut result, &recv_counts)?;
@@ -455,8 +456,8 @@ impl Communicator {
         result: &mut [T],
         result_counts: &[usize],
     ) -> Result<()> {
-        self.check_counts("all_to_all", "the data", counts, data.len())?;
-        self.check_counts("all_to_all", "the result", result_counts, result.len())?;
+        self.check_counts(blocking(Kind::AllToAll), "the data", counts, data.len())?;
+        self.check_counts(blocking(Kind::AllToAll), "the result", result_counts, result.len())?;
         let parts = Parts {
             varying: true,
             send: (data.as_ptr().cast(), Counts::Each(counts)),
@@ -472,7 +473,7 @@ impl Communicator {
     /// # Errors
     /// Counts that do not add up to the length of `data`; as [`Communicator::all_reduce`].
     pub fn reduce_scatter<T: Element>(&self, data: &[T], counts: &[usize], op: impl Reduction<T>) -> Result<Vec<T>> {
-        self.check_counts("reduce_scatter", "the data", counts, data.len())?;
+        self.check_counts(blocking(Kind::ReduceScatter), "the data", counts, data.len())?;
         let mut result = bytemuck::allocation::zeroed_vec(counts[self.rank()]);
         self.reduce_scatter_into(data, &mut result, counts, op)?;
         Ok(result)
@@ -489,9 +490,9 @@ impl Communicator {
         counts: &[usize],
         op: impl Reduction<T>,
     ) -> Result<()> {
-        self.check_counts("reduce_scatter", "the data", counts, data.len())?;
-        self.check_equal("reduce_scatter", "the result", result.len(), counts[self.rank()])?;
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
+        self.check_counts(blocking(Kind::ReduceScatter), "the data", counts, data.len())?;
+        self.check_equal(blocking(Kind::ReduceScatter), "the result", result.len(), counts[self.rank()])?;
+        let kernel = Some(op.kernel().map_err(|e| self.refuse(blocking(Kind::ReduceScatter), e))?);
         let parts = Parts {
             varying: true,
             send: (data.as_ptr().cast(), Counts::Each(counts)),
@@ -513,8 +514,8 @@ impl Communicator {
         op: impl Reduction<T>,
     ) -> Result<()> {
         let block = result.len();
-        self.check_equal("reduce_scatter", "the data", data.len(), block * self.size())?;
-        let kernel = Some(op.kernel().map_err(|e| self.locate(e))?);
+        self.check_equal(blocking(Kind::ReduceScatter), "the data", data.len(), block * self.size())?;
+        let kernel = Some(op.kernel().map_err(|e| self.refuse(blocking(Kind::ReduceScatter), e))?);
         let send = (data.as_ptr().cast(), Counts::Same(block));
         self.carry_out(Parts { send, recv: one_mut(result), kernel, ..Parts::default() }.call::<T>(Kind::ReduceScatter))
     }

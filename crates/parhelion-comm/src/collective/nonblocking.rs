@@ -3,7 +3,7 @@
 //! collective on one rank never meets a non-blocking one on another. Errors of arguments come at the call, all others
 //! from the wait. Dropping the request does not withdraw this rank: the collective still completes for the others.
 
-use super::{Parts, one, one_mut};
+use super::{Asked, Parts, in_flight, one, one_mut};
 use crate::backend::{Collective, CollectiveKind as Kind, Counts};
 use crate::communicator::{Communicator, span};
 use crate::element::Element;
@@ -63,7 +63,7 @@ impl Communicator {
     /// # Errors
     /// An invalid root; what the backend reports.
     pub fn ibroadcast<T: Element>(&self, mut data: Vec<T>, root: usize) -> Result<Request<Vec<T>>> {
-        self.check_root("broadcast", root)?;
+        self.check_root(in_flight(Kind::Broadcast), root)?;
         let parts = Parts { root, recv: one_mut(&mut data), ..Parts::default() };
         self.start(parts.call::<T>(Kind::Broadcast), move || data)
     }
@@ -78,8 +78,8 @@ impl Communicator {
         op: impl Reduction<T> + 'static,
         root: usize,
     ) -> Result<Request<Option<Vec<T>>>> {
-        self.check_root("reduce", root)?;
-        let op = Owned::new::<T>(op).map_err(|e| self.locate(e))?;
+        self.check_root(in_flight(Kind::Reduce), root)?;
+        let op = Owned::new::<T>(op).map_err(|e| self.refuse(in_flight(Kind::Reduce), e))?;
         let mut result = (self.rank() == root).then(|| bytemuck::allocation::zeroed_vec(data.len()));
         let mut parts = Parts { root, send: one(&data), kernel: Some(op.kernel), ..Parts::default() };
         if let Some(result) = &mut result {
@@ -125,7 +125,7 @@ impl Communicator {
         data: Vec<T>,
         op: impl Reduction<T> + 'static,
     ) -> Result<Request<Vec<T>>> {
-        let op = Owned::new::<T>(op).map_err(|e| self.locate(e))?;
+        let op = Owned::new::<T>(op).map_err(|e| self.refuse(in_flight(kind), e))?;
         let mut result = bytemuck::allocation::zeroed_vec(data.len());
         let parts = Parts { send: one(&data), recv: one_mut(&mut result), kernel: Some(op.kernel), ..Parts::default() };
         self.start(parts.call::<T>(kind), move || {
@@ -139,7 +139,7 @@ impl Communicator {
     /// # Errors
     /// An invalid root; what the backend reports.
     pub fn igather<T: Element>(&self, data: Vec<T>, root: usize) -> Result<Request<Option<Vec<T>>>> {
-        self.check_root("gather", root)?;
+        self.check_root(in_flight(Kind::Gather), root)?;
         let block = data.len();
         let mut result = (self.rank() == root).then(|| bytemuck::allocation::zeroed_vec::<T>(block * self.size()));
         let mut parts = Parts { root, send: one(&data), ..Parts::default() };
@@ -162,14 +162,14 @@ impl Communicator {
         counts: Option<Vec<usize>>,
         root: usize,
     ) -> Result<Request<Option<Vec<T>>>> {
-        self.check_root("gather", root)?;
+        self.check_root(in_flight(Kind::Gather), root)?;
         let mut parts = Parts { root, varying: true, send: one(&data), ..Parts::default() };
         let mut result = None;
         if self.rank() == root {
             let Some(counts) = &counts else {
-                return self.invalid("gather", "the root must pass the counts".into());
+                return self.invalid(in_flight(Kind::Gather), "the root must pass the counts".into());
             };
-            let total = self.total("gather", counts)?;
+            let total = self.total(in_flight(Kind::Gather), counts)?;
             let buffer: &mut Vec<T> = result.insert(bytemuck::allocation::zeroed_vec(total));
             parts.recv = (buffer.as_mut_ptr().cast(), lend(counts));
         }
@@ -198,7 +198,7 @@ impl Communicator {
     /// # Errors
     /// Not one count per rank; what the backend reports.
     pub fn iall_gatherv<T: Element>(&self, data: Vec<T>, counts: Vec<usize>) -> Result<Request<Vec<T>>> {
-        let mut result: Vec<T> = bytemuck::allocation::zeroed_vec(self.total("all_gather", &counts)?);
+        let mut result: Vec<T> = bytemuck::allocation::zeroed_vec(self.total(in_flight(Kind::AllGather), &counts)?);
         let recv = (result.as_mut_ptr().cast(), lend(&counts));
         let parts = Parts { varying: true, send: one(&data), recv, ..Parts::default() };
         self.start(parts.call::<T>(Kind::AllGather), move || {
@@ -212,14 +212,14 @@ impl Communicator {
     /// # Errors
     /// An invalid root, a root without data or whose length does not fit; what the backend reports.
     pub fn iscatter<T: Element>(&self, data: Option<Vec<T>>, block: usize, root: usize) -> Result<Request<Vec<T>>> {
-        self.check_root("scatter", root)?;
+        self.check_root(in_flight(Kind::Scatter), root)?;
         let mut result = bytemuck::allocation::zeroed_vec(block);
         let mut parts = Parts { root, recv: one_mut(&mut result), ..Parts::default() };
         if self.rank() == root {
             let Some(data) = &data else {
-                return self.invalid("scatter", "the root must pass the data".into());
+                return self.invalid(in_flight(Kind::Scatter), "the root must pass the data".into());
             };
-            self.check_equal("scatter", "the data", data.len(), block * self.size())?;
+            self.check_equal(in_flight(Kind::Scatter), "the data", data.len(), block * self.size())?;
             parts.send = (data.as_ptr().cast(), Counts::Same(block));
         }
         self.start(parts.call::<T>(Kind::Scatter), move || {
@@ -239,14 +239,14 @@ impl Communicator {
         block: usize,
         root: usize,
     ) -> Result<Request<Vec<T>>> {
-        self.check_root("scatter", root)?;
+        self.check_root(in_flight(Kind::Scatter), root)?;
         let mut result = bytemuck::allocation::zeroed_vec(block);
         let mut parts = Parts { root, varying: true, recv: one_mut(&mut result), ..Parts::default() };
         if self.rank() == root {
             let Some((data, counts)) = &data else {
-                return self.invalid("scatter", "the root must pass the data".into());
+                return self.invalid(in_flight(Kind::Scatter), "the root must pass the data".into());
             };
-            self.check_counts("scatter", "the data", counts, data.len())?;
+            self.check_counts(in_flight(Kind::Scatter), "the data", counts, data.len())?;
             parts.send = (data.as_ptr().cast(), lend(counts));
         }
         self.start(parts.call::<T>(Kind::Scatter), move || {
@@ -260,7 +260,7 @@ impl Communicator {
     /// # Errors
     /// A length that is not `size` equal blocks; what the backend reports.
     pub fn iall_to_all<T: Element>(&self, data: Vec<T>) -> Result<Request<Vec<T>>> {
-        let block = Counts::Same(self.block("all_to_all", data.len())?);
+        let block = Counts::Same(self.block(in_flight(Kind::AllToAll), data.len())?);
         let mut result: Vec<T> = bytemuck::allocation::zeroed_vec(data.len());
         let parts = Parts {
             send: (data.as_ptr().cast(), block),
@@ -283,8 +283,9 @@ impl Communicator {
         counts: Vec<usize>,
         result_counts: Vec<usize>,
     ) -> Result<Request<Vec<T>>> {
-        self.check_counts("all_to_all", "the data", &counts, data.len())?;
-        let mut result: Vec<T> = bytemuck::allocation::zeroed_vec(self.total("all_to_all", &result_counts)?);
+        self.check_counts(in_flight(Kind::AllToAll), "the data", &counts, data.len())?;
+        let mut result: Vec<T> =
+            bytemuck::allocation::zeroed_vec(self.total(in_flight(Kind::AllToAll), &result_counts)?);
         let parts = Parts {
             varying: true,
             send: (data.as_ptr().cast(), lend(&counts)),
@@ -307,8 +308,8 @@ impl Communicator {
         counts: Vec<usize>,
         op: impl Reduction<T> + 'static,
     ) -> Result<Request<Vec<T>>> {
-        self.check_counts("reduce_scatter", "the data", &counts, data.len())?;
-        let op = Owned::new::<T>(op).map_err(|e| self.locate(e))?;
+        self.check_counts(in_flight(Kind::ReduceScatter), "the data", &counts, data.len())?;
+        let op = Owned::new::<T>(op).map_err(|e| self.refuse(in_flight(Kind::ReduceScatter), e))?;
         let mut result = bytemuck::allocation::zeroed_vec(counts[self.rank()]);
         let parts = Parts {
             varying: true,
@@ -323,9 +324,9 @@ impl Communicator {
         })
     }
 
-    fn total(&self, operation: &'static str, counts: &[usize]) -> Result<usize> {
+    fn total(&self, asked: Asked, counts: &[usize]) -> Result<usize> {
         let total = counts.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
-        self.check_counts(operation, "the result", counts, total.unwrap_or(usize::MAX))?;
+        self.check_counts(asked, "the result", counts, total.unwrap_or(usize::MAX))?;
         Ok(total.expect("check_counts refuses a sum that overflows"))
     }
 }

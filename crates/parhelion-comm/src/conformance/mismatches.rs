@@ -16,6 +16,8 @@ pub(super) const CASES: &[Case] = &[
     checked("mismatches: counts that do not fit pairwise", counts),
     checked("mismatches: in flight", in_flight),
     checked("mismatches: only one rank differs, whichever", any_rank),
+    checked("mismatches: a call refused at one rank ends at all", refused_at_one),
+    checked("mismatches: a call in flight refused at one rank ends at all", refused_in_flight),
 ];
 
 const fn checked(name: &'static str, run: fn(&Communicator) -> Outcome) -> Case {
@@ -164,6 +166,70 @@ fn any_rank(c: &Communicator) -> Outcome {
         let n = 4 + usize::from(c.rank() == different);
         disagree(c, "all_reduce", || c.all_reduce(&vec![0u64; n], Op::Sum))?;
         disagree(c, "broadcast", || c.broadcast(&mut vec![0u64; n], c.size() - 1))?;
+    }
+    Ok(())
+}
+
+/// Every rank makes the call, which is refused at the rank `wrong` alone for its own arguments: it hears why, the others that it
+/// was.
+fn refused_alone<R>(c: &Communicator, what: &str, wrong: usize, call: impl FnOnce(bool) -> Result<R>) -> Outcome {
+    let what = format!("{what}, wrong at rank {wrong}");
+    if c.rank() == wrong {
+        refused(&what, call(true), "its own error", |kind| {
+            matches!(
+                kind,
+                ErrorKind::InvalidRoot { .. } | ErrorKind::InvalidArgument(_) | ErrorKind::UndefinedOp { .. }
+            )
+        })?;
+    } else {
+        let named = format!("rank {wrong} passed arguments to ");
+        let expected = "a mismatch that names the rank";
+        refused(&what, call(false), expected, |k| matches!(k, ErrorKind::Mismatch(text) if text.contains(&named)))?;
+    }
+    c.barrier()?;
+    equal("a reduction after it", c.all_reduce(&[1u32], Op::Sum)?, vec![c.size() as u32])
+}
+
+fn refused_at_one(c: &Communicator) -> Outcome {
+    let size = c.size();
+    let root = |wrong: bool| if wrong { size } else { 0 };
+    let op = |wrong: bool| if wrong { Op::BitAnd } else { Op::Sum };
+    let (data, ones) = (vec![1.0f64; size], vec![1usize; size]);
+    let counts = |wrong: bool| if wrong { vec![3usize; size] } else { ones.clone() };
+    for rank in 0..size {
+        let mine = c.rank() == rank;
+        refused_alone(c, "broadcast", rank, |wrong| c.broadcast(&mut [0u8], root(wrong)))?;
+        refused_alone(c, "broadcast_vec", rank, |wrong| c.broadcast_vec(Some(vec![0u8]), root(wrong)))?;
+        refused_alone(c, "reduce", rank, |wrong| c.reduce(&data, op(wrong), 0))?;
+        refused_alone(c, "reduce_into without a result", rank, |_| c.reduce_into(&data, None, Op::Sum, rank))?;
+        refused_alone(c, "all_reduce", rank, |wrong| c.all_reduce(&data, op(wrong)))?;
+        let mut sums = vec![0.0; size + usize::from(mine)];
+        refused_alone(c, "all_reduce_into", rank, |_| c.all_reduce_into(&data, &mut sums, Op::Sum))?;
+        refused_alone(c, "scan", rank, |wrong| c.scan(&data, op(wrong)))?;
+        refused_alone(c, "gather", rank, |wrong| c.gather(&data, root(wrong)))?;
+        refused_alone(c, "gatherv", rank, |wrong| c.gatherv(&data, root(wrong)))?;
+        let mut all = vec![0.0; size * size + usize::from(mine)];
+        refused_alone(c, "all_gather_into", rank, |_| c.all_gather_into(&data, &mut all))?;
+        refused_alone(c, "scatter_into without data", rank, |_| c.scatter_into::<u8>(None, &mut [0], rank))?;
+        refused_alone(c, "scatterv", rank, |wrong| c.scatterv(Some((&data[..], &ones[..])), root(wrong)))?;
+        refused_alone(c, "all_to_allv", rank, |wrong| c.all_to_allv(&data, &counts(wrong)))?;
+        refused_alone(c, "reduce_scatter", rank, |wrong| c.reduce_scatter(&data, &counts(wrong), Op::Sum))?;
+    }
+    Ok(())
+}
+
+fn refused_in_flight(c: &Communicator) -> Outcome {
+    let size = c.size();
+    let root = |wrong: bool| if wrong { size } else { 0 };
+    let op = |wrong: bool| if wrong { Op::BitAnd } else { Op::Sum };
+    let data = vec![1.0f64; size];
+    for rank in 0..size {
+        refused_alone(c, "ibroadcast", rank, |wrong| c.ibroadcast(vec![0u8], root(wrong))?.wait())?;
+        refused_alone(c, "ireduce", rank, |wrong| c.ireduce(data.clone(), op(wrong), 0)?.wait())?;
+        refused_alone(c, "iall_reduce", rank, |wrong| c.iall_reduce(data.clone(), op(wrong))?.wait())?;
+        refused_alone(c, "igatherv without counts", rank, |_| c.igatherv(data.clone(), None, rank)?.wait())?;
+        refused_alone(c, "iall_to_all", rank, |wrong| c.iall_to_all(vec![0u8; size + usize::from(wrong)])?.wait())?;
+        equal("the next in flight", c.iall_reduce(vec![1u32], Op::Sum)?.wait()?, vec![size as u32])?;
     }
     Ok(())
 }

@@ -49,6 +49,7 @@ pub(super) unsafe fn forget_lifetime(call: &Collective<'_>) -> Collective<'stati
         recv_counts: counts(call.recv_counts),
         // SAFETY: the caller's promise.
         kernel: call.kernel.map(|k: Kernel<'_>| unsafe { k.forget_lifetime() }),
+        refused: call.refused,
     }
 }
 

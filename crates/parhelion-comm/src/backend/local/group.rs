@@ -101,6 +101,7 @@ impl Group {
             recv: all.as_mut_ptr().cast(),
             recv_counts: Counts::Same(2),
             kernel: None,
+            refused: false,
         };
         // SAFETY: both parts are locals of this call, with the lengths it says.
         let number = unsafe { self.numbered_collective(local, &call)? };

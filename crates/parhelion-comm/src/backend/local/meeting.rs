@@ -327,7 +327,7 @@ impl Group {
         // Rule 2.
         let present = Present { meeting, parity };
         let p = self.ranks.len();
-        if (0..p).any(|r| present.slot(r).digest != digest) || call.varying {
+        if (0..p).any(|r| present.slot(r).digest != digest) || call.varying || call.refused {
             let calls = InPlace(Present { meeting, parity });
             let signatures: Vec<Signature> = (0..p).map(|r| present.slot(r).signature).collect();
             if let Some(text) = disagreement(&signatures, &calls) {

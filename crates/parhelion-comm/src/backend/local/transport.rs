@@ -265,6 +265,10 @@ impl Transport for Local {
             .map(|message| Box::new(Taken { status: message.status(), message: Some(message) }) as Box<dyn Matched>))
     }
 
+    fn compares_calls(&self) -> bool {
+        true
+    }
+
     unsafe fn collective(&self, call: &Collective<'_>) -> Result<()> {
         // SAFETY: the caller's promise is the callee's.
         unsafe { self.group.collective(self, call) }

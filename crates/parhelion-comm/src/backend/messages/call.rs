@@ -16,6 +16,7 @@ pub(crate) struct Call {
     pub(crate) recv: *mut u8,
     pub(crate) recv_counts: Counts<'static>,
     pub(crate) kernel: Option<Kernel<'static>>,
+    pub(crate) refused: bool,
 }
 
 // SAFETY: who makes one vouches for its pointers until the job is done, on whatever thread.
@@ -44,6 +45,7 @@ impl Call {
             recv_counts: forget(call.recv_counts),
             // SAFETY: the caller's promise.
             kernel: call.kernel.map(|kernel| unsafe { kernel.forget_lifetime() }),
+            refused: call.refused,
         }
     }
 
@@ -58,6 +60,7 @@ impl Call {
             recv: self.recv,
             recv_counts: self.recv_counts,
             kernel: self.kernel,
+            refused: self.refused,
         })
     }
 

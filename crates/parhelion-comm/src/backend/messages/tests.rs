@@ -130,6 +130,7 @@ fn call(kind: Kind) -> Call {
         recv: std::ptr::null_mut(),
         recv_counts: Counts::Same(0),
         kernel: None,
+        refused: false,
     }
 }
 

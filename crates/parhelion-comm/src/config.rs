@@ -118,7 +118,8 @@ pub struct Config {
     /// Compare the arguments of every collective across ranks before it starts (mpi and tcp; local always does).
     pub checks: bool,
     /// Report a deadlock when every live rank waits and nothing can complete (local backend). Needs ranks of one thread: with
-    /// a thread level above funneled it is off, since a thread that does not wait may still send.
+    /// a thread level above funneled it is off, since a thread that does not wait may still send; and from the first call on
+    /// that another thread than a rank's own makes.
     pub deadlock_detection: bool,
     /// Let ranks of one node read each other's memory directly (mpi), and talk through it (tcp). Off, they send messages: nothing else changes but the speed.
     pub shared_memory: bool,

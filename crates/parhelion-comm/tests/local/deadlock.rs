@@ -73,6 +73,12 @@ fn a_ring_of_large_blocking_sends() {
 }
 
 #[test]
+fn a_ring_of_many_ranks() {
+    let texts = stuck(16, |world| world.recv(&mut [0u8], (world.rank() + 1) % 16, 8).map(drop));
+    says(&texts, &["rank 0 waits in recv from rank 1, tag 8", "rank 15 waits in recv from rank 0, tag 8"]);
+}
+
+#[test]
 fn a_ring_of_small_synchronous_sends() {
     let texts = stuck(3, |world| world.send_synchronous(&[0u8], (world.rank() + 1) % 3, 8));
     says(&texts, &["to rank 0, tag 8", "to rank 1, tag 8", "to rank 2, tag 8"]);
@@ -227,6 +233,28 @@ fn a_thread_of_a_waiting_rank_may_still_send() {
             let mut got = [9];
             world.recv(&mut got, 1 - world.rank(), 0)?;
             assert_eq!(got, [1 - world.rank()]);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn a_thread_that_has_only_sent_may_send_again_while_all_ranks_wait() {
+    run(ranks(2), |world| {
+        std::thread::scope(|s| {
+            let own = world.clone();
+            let (peer, me) = (1 - world.rank(), world.rank());
+            // It never waits itself, and the thread level is the default.
+            s.spawn(move || {
+                own.send(&[me], peer, 0)?;
+                std::thread::sleep(Duration::from_millis(1500));
+                own.send(&[me], peer, 1)
+            });
+            for tag in 0..2 {
+                let mut got = [9];
+                world.recv(&mut got, peer, tag)?;
+                assert_eq!(got, [peer]);
+            }
             Ok(())
         })
     });

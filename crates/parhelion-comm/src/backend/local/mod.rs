@@ -72,7 +72,7 @@ where
     let world = Arc::new(World::new(size, config.clone()));
     let group = Group::new(&world, "world", (0..size).collect());
     let rank_main = |rank: usize| {
-        let _ = world.ranks[rank].home.set(std::thread::current().id());
+        world.settle(rank);
         let local = Local { world: world.clone(), group: group.clone(), rank, me: rank };
         let result = catch_unwind(AssertUnwindSafe(|| main(Communicator::new(Box::new(local)))));
         world.end(rank, result.is_err());

@@ -12,7 +12,8 @@
 //! have left. After that nothing can change: no rank runs, and no poll finds anything.
 //!
 //! "Nobody runs" is known only if each rank is one thread. So detection is off with a thread level above `Funneled`, and once a
-//! thread other than a rank's own has waited.
+//! thread other than a rank's own has waited or done something that others wait for. A thread that does so for the first time
+//! while all ranks wait comes too late, which the report says.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -267,7 +268,9 @@ impl World {
             };
             report.push_str(&line);
         }
-        let report = report.trim_end().to_owned();
+        report.push_str(
+            "  (only ranks count; of other threads that were to send, PARHELION_THREAD_LEVEL=multiple tells)",
+        );
         for (rank, state) in look.iter().enumerate() {
             if let Some((number, _)) = state {
                 let station = &self.ranks[rank].station;

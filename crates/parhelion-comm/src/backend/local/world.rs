@@ -1,5 +1,6 @@
 //! What the ranks of one run share: rings between every two, and for each rank its mailbox, its bell and its fate.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::ThreadId;
@@ -15,6 +16,11 @@ use crate::config::{Config, ThreadLevel};
 const RUNNING: u8 = 0;
 const RETURNED: u8 = 1;
 const PANICKED: u8 = 2;
+
+thread_local! {
+    /// The world in which this thread is a rank's own, as an address that is only compared.
+    static HOME: Cell<*const World> = const { Cell::new(std::ptr::null()) };
+}
 
 pub(super) struct World {
     pub(super) config: Config,
@@ -112,15 +118,32 @@ impl World {
         self.rings[dest * self.size() + source].get().map(|ring| &**ring)
     }
 
+    /// Makes the current thread `rank`'s own.
+    pub(super) fn settle(&self, rank: usize) {
+        let _ = self.ranks[rank].home.set(std::thread::current().id());
+        HOME.set(self);
+    }
+
+    /// Notes that a rank has threads besides its own, if this is one: it has just done something that others may wait for, and
+    /// may do so again while all ranks wait.
+    #[inline]
+    fn note_thread(&self) {
+        if !std::ptr::eq(HOME.get(), self) {
+            self.foreign_threads.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Wakes whoever waits at `rank`; call it after making what it waits for visible.
     #[inline]
     pub(super) fn notify(&self, rank: usize) {
+        self.note_thread();
         full_fence();
         self.ranks[rank].bell.ring();
     }
 
     /// [`World::notify`] for several ranks.
     pub(super) fn notify_each(&self, ranks: impl IntoIterator<Item = usize>) {
+        self.note_thread();
         full_fence();
         for rank in ranks {
             self.ranks[rank].bell.ring();

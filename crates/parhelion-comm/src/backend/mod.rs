@@ -275,7 +275,7 @@ pub(crate) trait Pending: Send {
     fn detach(self: Box<Self>, keep: Keep);
     /// Ends the operation: after this the buffers are no longer used. Cancels a receive that has matched nothing and waits
     /// for the rest; a send is taken back only when waiting for it has failed. Aborts the process, saying so, if neither
-    /// is possible, since borrowed memory is at stake.
+    /// is possible, or a thread that panics would wait for ever, since borrowed memory is at stake.
     fn finish_now(self: Box<Self>);
 }
 

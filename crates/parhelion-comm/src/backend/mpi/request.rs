@@ -4,6 +4,7 @@
 //! one: Open MPI 4.1's `MPI_Waitall` spins for ever on a truncated receive, and MPICH leaves others live after an error.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mpi_abi::{Request, Status as RawStatus};
 
@@ -12,8 +13,11 @@ use super::failure;
 use super::runtime::{Backoff, Chore};
 use crate::backend::messages::place::Scratch;
 use crate::backend::{Keep, NO_STATUS, Pending};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::status::{Source, Status, TagSelector};
+
+/// How long a panic waits for the receiver of a send out of borrowed memory.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A started request of a communicator.
 pub(super) struct Raw {
@@ -178,6 +182,20 @@ impl Message {
         }
     }
 
+    /// Asks until it has ended, for so long: whether it has. A turn is held.
+    fn ends_within(&mut self, limit: Duration) -> bool {
+        let mut backoff = Backoff::new(self.raw.comm.runtime, Some(limit));
+        loop {
+            // An error that ends it is as good as any end.
+            if self.raw.test(&mut RawStatus::default()).is_ok_and(|ended| ended) || self.raw.is_over() {
+                return true;
+            }
+            if backoff.pause(self.operation).is_err() {
+                return false;
+            }
+        }
+    }
+
     /// Cancels a receive and completes it: whether it was cancelled. If not, `early` has what came instead.
     fn cancel_now(&mut self) -> Result<bool> {
         self.raw.cancel();
@@ -251,6 +269,10 @@ impl Pending for Message {
             return self.orphan(false, None);
         }
         let ended = match self.raw.comm.runtime.try_turn() {
+            // The panic may be why nobody receives it, and then would never be heard of.
+            Ok(_turn) if !self.raw.is_receive && std::thread::panicking() && !self.ends_within(PATIENCE) => {
+                Err(format!("this rank panics, and nobody has received it within {PATIENCE:?}"))
+            }
             Ok(_turn) => {
                 self.raw.cancel();
                 // An error that ends it is as good as any end.
@@ -260,7 +282,10 @@ impl Pending for Message {
             Err(why) => Err(why),
         };
         if let Err(why) = ended {
-            eprintln!("rank {}: a borrowed buffer is still in use by {}: {why}", self.raw.comm.rank, self.operation);
+            let mut error =
+                Error::new(self.operation, ErrorKind::Library(format!("a borrowed buffer is in use: {why}")));
+            error = failure::locate(error, self.peer, self.tag);
+            eprintln!("rank {}: {error}", self.raw.comm.rank);
             std::process::abort();
         }
     }

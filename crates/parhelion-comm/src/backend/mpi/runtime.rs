@@ -251,7 +251,9 @@ pub(super) struct Backoff<'a> {
 impl<'a> Backoff<'a> {
     /// For a wait of at most `limit`.
     pub(super) fn new(runtime: &'a Runtime, limit: Option<Duration>) -> Self {
-        Backoff { runtime, asked: 0, deadline: limit.map(|limit| (Instant::now() + limit, limit)) }
+        // A limit beyond all clocks is none.
+        let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+        Backoff { runtime, asked: 0, deadline }
     }
 
     /// Between two questions. A turn is held.

@@ -4,7 +4,8 @@
 //! combined in rank order, `((x0 ∘ x1) ∘ x2) ∘ …`, by the `local` backend and for closures everywhere, so a closure
 //! need not commute; it must be associative only as far as the caller cares about the grouping of an MPI library.
 //!
-//! Every rank gets the same bits. Which bits a sum or product of floating point has depends on the order and grouping of its
+//! Every rank gets the same bits, with one exception: where an MPI library combines floating point by `Min` or `Max`, NaN among
+//! the values, or zeros of both signs, may leave each rank with another one of them. Which bits a sum or product of floating point has depends on the order and grouping of its
 //! terms: the `local` backend's are those of the formula, for any length. Messages group terms by a tree over the ranks, in their
 //! order, and of long vectors (see `parhelion info --collectives`) let element `i`'s terms begin with another rank than those of
 //! element `j`: the same call with the same values and ranks has the same bits again, but one vector's elements, reduced
@@ -22,8 +23,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The built-in operators.
 ///
-/// Integer sums and products wrap. Of values that do not compare (NaN), `Min` and `Max` keep the one of the lower
-/// rank on the local backend; MPI libraries leave it open. A tie in `MinLoc` and `MaxLoc` goes to the lower index.
+/// Integer sums and products wrap. Of values that do not compare (NaN, and zeros of both signs), `Min` and `Max` keep the one of
+/// the lower rank on the local backend; elsewhere the grouping decides, and MPI libraries may keep another one at each rank of
+/// an all-reduce. With one rank there is nothing to combine, and every operator gives the value as it is. A tie in `MinLoc` and
+/// `MaxLoc` goes to the lower index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// `a + b`; every number type.
@@ -34,7 +37,7 @@ pub enum Op {
     Min,
     /// The larger; every real type.
     Max,
-    /// Both non-zero, as 0 or 1; integers.
+    /// Both non-zero, as 0 or 1; integers. Of one rank's value alone nothing is made: 5 stays 5.
     LogicalAnd,
     /// Either non-zero, as 0 or 1; integers.
     LogicalOr,
@@ -50,7 +53,8 @@ pub enum Op {
     MinLoc,
     /// The larger value and its index; [`Located`] reals.
     MaxLoc,
-    /// The sum divided by the number of ranks; every number type, integers towards zero.
+    /// The sum divided by the number of ranks; every number type, integers towards zero. An integer sum wraps before it is
+    /// divided.
     Average,
 }
 

@@ -427,7 +427,8 @@ pub(crate) const NO_STATUS: Status = Status { source: 0, tag: 0, bytes: 0 };
 pub struct Availability {
     /// The backend.
     pub backend: BackendKind,
-    /// Higher is tried first where nothing else decides.
+    /// Its place in [`registry`], higher ones first. It chooses nothing: a run takes the backend that is configured or that its
+    /// launcher means, else local (see [`choose`](crate::choose)).
     pub priority: u8,
     /// Whether it can be used.
     pub available: bool,

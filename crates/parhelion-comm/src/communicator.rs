@@ -354,6 +354,7 @@ impl Communicator {
     /// An invalid rank or tag; what the backend reports.
     pub fn try_probe(&self, source: impl Into<Source>, tag: impl Into<TagSelector>) -> Result<Option<Status>> {
         let (source, tag) = (source.into(), tag.into());
+        span!(self, "try_probe", source = ?source, tag = ?tag);
         self.check_selectors("try_probe", source, tag)?;
         self.transport.probe(source, tag, false).map_err(|e| self.locate(e))
     }
@@ -378,6 +379,7 @@ impl Communicator {
     /// As [`Communicator::try_probe`].
     pub fn try_probe_message(&self, source: impl Into<Source>, tag: impl Into<TagSelector>) -> Result<Option<Message>> {
         let (source, tag) = (source.into(), tag.into());
+        span!(self, "try_probe_message", source = ?source, tag = ?tag);
         self.check_selectors("try_probe_message", source, tag)?;
         let matched = self.transport.matched_probe(source, tag, false).map_err(|e| self.locate(e))?;
         Ok(matched.map(|matched| Message { matched, communicator: self.clone() }))
@@ -388,6 +390,7 @@ impl Communicator {
     /// # Errors
     /// A lost peer, a timeout, a deadlock; what the backend reports.
     pub fn dup(&self) -> Result<Communicator> {
+        span!(self, "dup");
         let name = format!("{}.dup", self.name());
         self.made(self.transport.dup(&name))
     }
@@ -398,6 +401,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::dup`].
     pub fn split(&self, color: Option<u32>, key: i64) -> Result<Option<Communicator>> {
+        span!(self, "split", color = ?color, key = key);
         let name = match color {
             Some(color) => format!("{}.split({color})", self.name()),
             None => String::new(),
@@ -411,6 +415,7 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::dup`].
     pub fn split_shared(&self) -> Result<Communicator> {
+        span!(self, "split_shared");
         let name = format!("{}.shared", self.name());
         self.made(self.transport.split_shared(&name))
     }
@@ -423,6 +428,7 @@ impl Communicator {
     /// [`Mismatch`](ErrorKind::Mismatch) at all of them; of lists of other ranks, a rank that is in both may hear the same, or
     /// wait for one that does not come. As [`Communicator::dup`].
     pub fn group(&self, name: &str, ranks: &[usize]) -> Result<Communicator> {
+        span!(self, "group", group = name, ranks = ranks.len());
         let invalid = |text: String| Err(self.error("group", ErrorKind::InvalidArgument(text)));
         let mut seen = vec![false; self.size()];
         for &rank in ranks {
@@ -476,6 +482,7 @@ impl Message {
     /// As [`Communicator::recv`].
     pub fn recv<T: Element>(self, buffer: &mut [T]) -> Result<Status> {
         let c = self.communicator;
+        span!(c, "recv_message", capacity = size_of_val(buffer));
         // SAFETY: the slice is borrowed exclusively for the whole blocking call.
         let status =
             unsafe { self.matched.recv(buffer.as_mut_ptr().cast(), size_of_val(buffer)) }.map_err(|e| c.locate(e))?;

@@ -5,7 +5,7 @@
 //! sound: nothing the operation may still touch is ever freed.
 
 use crate::backend::{Keep, Pending};
-use crate::communicator::Communicator;
+use crate::communicator::{Communicator, span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::status::Status;
 
@@ -49,6 +49,8 @@ impl<T: 'static> Request<T> {
     /// # Errors
     /// As [`Request::wait`].
     pub fn wait_status(mut self) -> Result<(T, Status)> {
+        let c = &self.communicator;
+        span!(c, "wait");
         let mut state = self.state.take().expect("a request holds its state until it is consumed");
         let result = match state.completed.take() {
             Some(result) => result,
@@ -59,6 +61,8 @@ impl<T: 'static> Request<T> {
 
     /// Whether the operation has completed, with an error or without; makes progress. Does not block.
     pub fn test(&mut self) -> bool {
+        let c = &self.communicator;
+        span!(c, "test");
         let state = self.state.as_mut().expect("a request holds its state until it is consumed");
         if state.completed.is_none() {
             state.completed = state.pending.test().transpose();
@@ -72,6 +76,8 @@ impl<T: 'static> Request<T> {
     /// # Errors
     /// What the backend reports.
     pub fn cancel(&mut self) -> Result<bool> {
+        let c = &self.communicator;
+        span!(c, "cancel");
         let state = self.state.as_mut().expect("a request holds its state until it is consumed");
         if state.completed.is_some() {
             return Ok(false);
@@ -137,6 +143,7 @@ pub fn wait_all<T: 'static>(requests: impl IntoIterator<Item = Request<T>>) -> R
 pub fn wait_any<T: 'static>(requests: &mut Vec<Request<T>>) -> Result<Option<(usize, T, Status)>> {
     let Some(first) = requests.first() else { return Ok(None) };
     let communicator = first.communicator.clone();
+    span!(communicator, "wait_any", requests = requests.len());
     let done = requests.iter().position(|r| r.state.as_ref().is_some_and(|s| s.completed.is_some()));
     let (index, result) = match done {
         Some(index) => (index, None),

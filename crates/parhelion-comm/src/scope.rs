@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crate::backend::{Pending, SendMode};
-use crate::communicator::Communicator;
+use crate::communicator::{Communicator, span};
 use crate::element::Element;
 use crate::error::Result;
 use crate::status::{Source, Status, TagSelector};
@@ -56,6 +56,7 @@ impl Communicator {
         let scope = Scope { communicator: self, pending: RefCell::default(), scope: PhantomData, env: PhantomData };
         let guard = Guard(&scope.pending);
         let value = f(&scope)?;
+        span!(self, "wait_scope");
         let mut first_error = None;
         loop {
             // Taken out one at a time, so that the guard still sees the rest if a wait panics.
@@ -94,6 +95,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         tag: u32,
     ) -> Result<ScopedRequest<'scope, 'env>> {
         let c = self.communicator;
+        span!(c, "isend", dest = dest, tag = tag, bytes = size_of_val(data));
         c.check_peer("isend", dest, tag)?;
         // SAFETY: the slice is borrowed for 'env, which outlives the scope, and the scope ends every operation.
         let pending =
@@ -113,6 +115,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ) -> Result<ScopedRequest<'scope, 'env>> {
         let c = self.communicator;
         let (source, tag) = (source.into(), tag.into());
+        span!(c, "irecv", source = ?source, tag = ?tag, capacity = size_of_val(buffer));
         c.check_selectors("irecv", source, tag)?;
         // SAFETY: as in `send`; the exclusive borrow for 'env keeps everybody else away.
         let pending = unsafe { c.transport().irecv(buffer.as_mut_ptr().cast(), size_of_val(buffer), source, tag) };
@@ -132,13 +135,15 @@ impl ScopedRequest<'_, '_> {
     /// # Errors
     /// What the operation met.
     pub fn wait(self) -> Result<Status> {
+        let c = self.scope.communicator;
+        span!(c, "wait");
         let taken = self.scope.pending.borrow_mut()[self.index].take();
         let Some(mut pending) = taken else {
             unreachable!("`wait` consumes the request, and only `wait` takes from a live scope")
         };
         pending.wait().map_err(|e| {
             pending.finish_now();
-            self.scope.communicator.locate(e)
+            c.locate(e)
         })
     }
 }

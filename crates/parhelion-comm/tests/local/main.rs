@@ -8,4 +8,5 @@ mod lost;
 mod ordering;
 mod signals;
 mod soundness;
+mod spans;
 mod windows;

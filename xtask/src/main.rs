@@ -11,6 +11,7 @@
 mod bench;
 mod carrier;
 mod compare;
+mod endings;
 mod excerpt;
 mod exchange;
 mod faults;

@@ -11,7 +11,7 @@ use crate::carrier::Carrier;
 use crate::launch::{Ran, Stderr, bounded, clean_command};
 use crate::mpi::{Library, cores};
 use crate::report::{Report, Verdict};
-use crate::{Result, excerpt, faults, shared, steps, test};
+use crate::{Result, endings, excerpt, faults, shared, steps, test};
 
 const QUICK_RANKS: [usize; 2] = [1, 3];
 const QUICK_LIBRARIES: [&str; 2] = ["openmpi-5.0.11", "mpich-5.0.2"];
@@ -145,7 +145,7 @@ pub(crate) struct Selection<'a> {
 
 impl Selection<'_> {
     /// Why `ranks` ranks on `carrier` are left out, if they are.
-    fn left_out(&self, carrier: Carrier, ranks: usize) -> Option<&'static str> {
+    pub(crate) fn left_out(&self, carrier: Carrier, ranks: usize) -> Option<&'static str> {
         let library = carrier.library();
         let is = |name: &str| library.is_none_or(|l| l.name == name);
         if self.options.library.as_deref().is_some_and(|name| !is(name)) {
@@ -193,6 +193,10 @@ pub(crate) fn run(selection: &Selection<'_>, report: &mut Report) -> Result<()> 
     match programs.get("faults") {
         Some(path) => faults::run(path, selection.options.quick, report)?,
         None => report.add("faults", &Verdict::failed("there is no such example")),
+    }
+    match programs.get("ending") {
+        Some(path) => endings::run(launcher, path, selection, report)?,
+        None => report.add("ending", &Verdict::failed("there is no such example")),
     }
     for example in EXAMPLES {
         match programs.get(example) {
@@ -385,12 +389,12 @@ fn check_answer(carrier: Carrier, allowed: Option<&std::ops::RangeInclusive<u64>
     iterations.ok_or_else(|| "there are no iterations in its answer".into())
 }
 
-fn row(carrier: Carrier, program: &str) -> String {
+pub(crate) fn row(carrier: Carrier, program: &str) -> String {
     format!("{}, {program}", carrier.name())
 }
 
 /// Prints one line for a run, and where it failed the ends of its output, which the verdict then has, too.
-fn say(row: &str, ranks: usize, mut verdict: Verdict, ran: &Ran) -> Verdict {
+pub(crate) fn say(row: &str, ranks: usize, mut verdict: Verdict, ran: &Ran) -> Verdict {
     println!("   {row} -n {ranks}: {} in {:.1} s", verdict.counts, ran.took.as_secs_f64());
     if verdict.counts.failed > 0 {
         for why in &verdict.failures {

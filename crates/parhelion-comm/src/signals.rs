@@ -2,8 +2,8 @@
 //!
 //! A message that says "ready" costs a trip through a queue; a word in memory that both can reach costs one write and one
 //! read. [`Communicator::signals`] gives each rank a few words. The rank writes them ([`store`](Signals::store),
-//! [`post`](Signals::post)), its peers read them ([`load`](Signals::load)) and wait ([`wait`](Signals::wait)) until one has
-//! reached a number. Numbers that only grow, such as that of the round, need no going back.
+//! [`post`](Signals::post)), its peers read them ([`load`](Signals::load), [`look`](Signals::look)) and wait
+//! ([`wait`](Signals::wait)) until one has reached a number. Numbers that only grow, such as that of the round, need no going back.
 //!
 //! ```
 //! parhelion_comm::run(|world| {
@@ -89,6 +89,22 @@ impl Signals {
     pub fn wait(&self, peer: usize, word: usize, at_least: u64) -> Result<()> {
         let awaited = Awaited { word: self.posts.peers[peer].word(word), at_least, peer, index: word };
         if awaited.has_come() { Ok(()) } else { self.wait_longer(&awaited) }
+    }
+
+    /// One look at what [`wait`](Signals::wait) waits for: whether it is there. Does not wait; makes progress with whatever
+    /// this rank has in flight.
+    ///
+    /// # Errors
+    /// A peer that is lost, where the backend can know, and has not posted it. No timeout: whoever asks knows for how long.
+    ///
+    /// # Panics
+    /// If there is no such peer or word.
+    pub fn look(&self, peer: usize, word: usize, at_least: u64) -> Result<bool> {
+        let awaited = Awaited { word: self.posts.peers[peer].word(word), at_least, peer, index: word };
+        if !awaited.has_come() {
+            self.posts.sentry.look(&awaited).map_err(|e| self.communicator.locate(e))?;
+        }
+        Ok(awaited.has_come())
     }
 
     #[inline(never)]

@@ -1,7 +1,7 @@
 //! Exchanges that are forgotten, that fail, and in which an operator panics: sound, and told apart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parhelion::prelude::*;
 use parhelion::{BackendKind, launch};
@@ -58,10 +58,44 @@ fn after_a_failed_exchange_the_array_is_the_callers_and_the_next_one_is_refused(
             let owned: Vec<u64> = u.owned().iter().copied().collect();
             assert_eq!(owned, [4, 5, 6, 7], "{scheme}");
             u.owned_mut().fill(9);
-            Ok::<_, Error>(u.exchange().expect_err("the ranks are out of step").to_string())
+            let place = |u: &DistArray<u64, 1>| u.with_halo().as_slice().map(<[u64]>::as_ptr);
+            let before = place(&u);
+            let refusal = u.exchange().expect_err("the ranks are out of step").to_string();
+            // What is refused was not started: nobody reads the array, which stays where it is.
+            assert_eq!(place(&u), before, "{scheme}");
+            Ok::<_, Error>(refusal)
         });
         let refusal = &ends.unwrap()[1];
         assert!(refusal.contains("failed before"), "{scheme}: {refusal}");
+    }
+}
+
+#[test]
+fn a_test_finds_that_a_neighbour_is_lost_and_so_does_the_finish_after_it() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(3), |world| {
+            let (_, mut u) = ring(&world, scheme)?;
+            u.exchange()?;
+            if world.rank() == 0 {
+                return Ok(None);
+            }
+            let mut inflight = u.start_exchange()?;
+            // Longer than any wait: what is not found by then never is.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let error = loop {
+                match inflight.test() {
+                    Ok(false) => assert!(Instant::now() < deadline, "{scheme}: rank {} polls for ever", world.rank()),
+                    Ok(true) => panic!("{scheme}: done without rank 0"),
+                    Err(error) => break error,
+                }
+            };
+            Ok::<_, Error>(Some((error, inflight.finish().expect_err("the test has failed"))))
+        });
+        for end in ends.unwrap().into_iter().skip(1) {
+            let (tested, finished) = end.expect("ranks 1 and 2 test");
+            assert!(matches!(tested.kind(), ErrorKind::PeerLost { .. }), "{scheme}: {tested}");
+            assert_eq!(tested.kind(), finished.kind(), "{scheme}");
+        }
     }
 }
 

@@ -83,6 +83,8 @@ pub(crate) trait Sentry: Send + Sync {
     fn ring(&self);
     /// Waits until a peer's word is large enough.
     fn wait(&self, awaited: &Awaited<'_>) -> Result<()>;
+    /// One step of progress: an error if the word is still too small and the peer is lost.
+    fn look(&self, awaited: &Awaited<'_>) -> Result<()>;
 }
 
 /// A word of a peer that is to reach a value.

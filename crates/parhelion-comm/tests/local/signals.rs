@@ -174,6 +174,14 @@ fn a_peer_that_ended_is_lost_but_its_last_post_is_found() {
                 return Ok(());
             }
             signals.wait(0, 0, 7)?;
+            let looked = loop {
+                match signals.look(0, 1, 1) {
+                    Ok(false) => std::thread::yield_now(),
+                    end => break end.expect_err("nobody posts it"),
+                }
+            };
+            assert!(matches!(looked.kind(), ErrorKind::PeerLost { rank: 1, .. }), "{looked}");
+            assert!(signals.look(0, 0, 7)?, "it was posted before");
             let error = signals.wait(0, 1, 1).expect_err("nobody posts it");
             assert!(matches!(error.kind(), ErrorKind::PeerLost { rank: 1, .. }), "{error}");
             assert_eq!(signals.load(0, 0), 7);

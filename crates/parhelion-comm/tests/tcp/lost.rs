@@ -157,6 +157,26 @@ pub(crate) fn ends(word: &str) {
             }
             Ok(())
         }
+        "polled" => {
+            let others: Vec<usize> = (0..world.size()).filter(|&rank| rank != world.rank()).collect();
+            let signals = world.signals(&others, 2)?;
+            if world.rank() > 0 {
+                signals.post(0, 1);
+                return Ok(());
+            }
+            for (peer, &rank) in others.iter().enumerate() {
+                let look = |word| loop {
+                    match signals.look(peer, word, 1) {
+                        Ok(false) => std::thread::yield_now(),
+                        end => break end.map(drop),
+                    }
+                };
+                look(0)?;
+                is_lost("a look at what nobody posts", look(1), rank);
+                look(0)?;
+            }
+            Ok(())
+        }
         "anyone" => {
             if world.rank() > 0 {
                 std::thread::sleep(Duration::from_millis(20 * world.rank() as u64));
@@ -242,6 +262,11 @@ pub(crate) fn ends(word: &str) {
 #[test]
 fn what_was_sent_before_the_end_still_arrives() {
     play(3, "ends sent", &[]);
+}
+
+#[test]
+fn looks_at_a_signal_find_the_end_and_what_was_posted_before() {
+    play(3, "ends polled", &[]);
 }
 
 #[test]

@@ -168,37 +168,66 @@ pub(super) fn subject(communicator: &Communicator, way: Way, fields: &[Field]) -
 
 /// Measures every candidate. Collective.
 pub(super) fn measure(communicator: &Communicator, subject: String, fields: &[Field]) -> Result<Decision> {
-    let mut memories: Vec<Memory<u8>> = Vec::new();
-    for field in fields {
-        memories.extend(field.plan.patches().iter().map(|p| communicator.allocate(p.len * field.element.size)));
-    }
-    let buffers: Vec<Buffer> = memories.iter_mut().map(Buffer::of).collect();
+    measure_on(communicator, subject, fields, &|| Scratch::new(communicator, fields))
+}
+
+fn measure_on(
+    communicator: &Communicator,
+    subject: String,
+    fields: &[Field],
+    scratch: &dyn Fn() -> Scratch,
+) -> Result<Decision> {
+    let mut on = scratch();
     let bytes: usize = fields.iter().map(|f| f.plan.bytes(f.element.size) + f.plan.bytes_local(f.element.size)).sum();
     let repetitions = (BYTES / communicator.all_reduce(&[bytes], Op::Max)?[0].max(1)).clamp(3, 50);
     let mut timings = Vec::new();
     for settings in candidates(communicator) {
-        let made = Exchange::new(communicator, fields.to_vec(), settings);
-        let code: u8 = match &made {
-            Ok(_) => 0,
-            Err(e) if matches!(e.kind(), ErrorKind::Unsupported(_)) => 1,
-            Err(_) => 2,
-        };
-        let time = match (communicator.all_reduce(&[code], Op::Max)?[0], made) {
-            (0, Ok(exchange)) => {
-                // SAFETY: the scratch buffers are those of the fields, and outlive the exchange.
-                let best = unsafe { time(communicator, exchange, &buffers, repetitions)? };
-                Some(Duration::from_secs_f64(communicator.all_reduce(&[best.as_secs_f64()], Op::Max)?[0]))
-            }
-            (2, Err(error)) => return Err(error),
-            (2, Ok(_)) => {
-                let text = format!("scheme {settings} could not be set up on another rank");
-                return Err(Error::new("measure", ErrorKind::Unsupported(text)));
-            }
-            _ => None,
+        let made = possible(communicator, Exchange::new(communicator, fields.to_vec(), settings))?;
+        let time = match made {
+            Some(exchange) => time(communicator, exchange, &mut on, scratch, repetitions)?,
+            None => None,
         };
         timings.push(Timing { settings, time });
     }
     Ok(Decision { subject, timings })
+}
+
+/// What a candidate is tried on.
+struct Scratch {
+    /// The memory of the buffers.
+    memories: Vec<Memory<u8>>,
+    buffers: Vec<Buffer>,
+}
+
+impl Scratch {
+    /// Of the sizes of the fields' own buffers.
+    fn new(communicator: &Communicator, fields: &[Field]) -> Self {
+        let size = |f: &Field| f.element.size;
+        let lengths = fields.iter().flat_map(|f| f.plan.patches().iter().map(move |p| p.len * size(f)));
+        let mut memories: Vec<Memory<u8>> = lengths.map(|length| communicator.allocate(length)).collect();
+        let buffers = memories.iter_mut().map(Buffer::of).collect();
+        Scratch { memories, buffers }
+    }
+}
+
+/// What this rank has, if every rank has its own; `None` if a rank finds that this cannot be done. Collective, unless ranks
+/// cannot communicate any more.
+fn possible<T>(communicator: &Communicator, mine: Result<T>) -> Result<Option<T>> {
+    let fault: u8 = match mine.as_ref().map_err(Error::kind) {
+        Ok(_) => 0,
+        Err(ErrorKind::Unsupported(_) | ErrorKind::Unavailable(_)) => 1,
+        Err(ErrorKind::PeerLost { .. } | ErrorKind::Timeout(_) | ErrorKind::Deadlock(_)) => return mine.map(Some),
+        Err(_) => 2,
+    };
+    match (communicator.all_reduce(&[fault], Op::Max)?[0], mine) {
+        (0, mine) => mine.map(Some),
+        (2, Err(error)) if fault == 2 => Err(error),
+        (2, _) => {
+            let text = "a scheme that was tried failed at another rank, which says why".to_owned();
+            Err(Error::new("measure", ErrorKind::Unsupported(text)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// About how many bytes are moved to measure a candidate once.
@@ -214,39 +243,111 @@ fn candidates(communicator: &Communicator) -> impl Iterator<Item = Settings> {
     with(Packing::Packed).chain(with(Packing::Datatype))
 }
 
-/// This rank's time of one exchange.
-///
-/// # Safety
-/// As [`Exchange::start`].
-unsafe fn time(
+/// The time of one exchange on the slowest rank; `None` if a rank finds that it cannot be done. Collective.
+fn time(
     communicator: &Communicator,
     mut exchange: Exchange,
-    buffers: &[Buffer],
+    on: &mut Scratch,
+    scratch: &dyn Fn() -> Scratch,
     repetitions: usize,
-) -> Result<Duration> {
+) -> Result<Option<Duration>> {
+    let mut once = |on: &mut Scratch| {
+        // SAFETY: the buffers are those of the fields, and nobody else uses them; after an error the exchange has them for good.
+        let end = unsafe { exchange.start(&on.buffers).and_then(|()| exchange.finish(&on.buffers, Landing::Replace)) };
+        if end.is_err() {
+            // At once: peers wait until this rank has said that it reads nothing any more.
+            exchange.abandon(Box::new(std::mem::replace(on, scratch()).memories));
+        }
+        end
+    };
+    // The warm-up, in which what is not supported shows.
+    let first = once(on);
+    if possible(communicator, first)?.is_none() {
+        return Ok(None);
+    }
     let mut best = Duration::MAX;
     for round in 0..4 {
         communicator.barrier()?;
         let start = Instant::now();
-        for _ in 0..repetitions {
-            // SAFETY: the caller's promise.
-            unsafe {
-                exchange.start(buffers)?;
-                exchange.finish(buffers, Landing::Replace)?;
-            }
-        }
+        (0..repetitions).try_for_each(|_| once(on))?;
         let time = start.elapsed() / repetitions as u32;
-        // The first round is the warm-up.
+        // The first round is warm-up, too.
         if round > 0 {
             best = best.min(time);
         }
     }
-    Ok(best)
+    Ok(Some(Duration::from_secs_f64(communicator.all_reduce(&[best.as_secs_f64()], Op::Max)?[0])))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parhelion_comm::{Config, ElementType, launch};
+
     use super::*;
+    use crate::array::Decomposition;
+
+    fn ring(world: &Communicator, cells: usize) -> Result<Vec<Field>> {
+        let plan = Arc::new(Decomposition::new([cells], world)?.halo(1).periodic([true]).plan()?);
+        Ok(vec![Field { plan, element: ElementType::of::<u8>() }])
+    }
+
+    fn config(ranks: usize) -> Config {
+        Config::default().backend(BackendKind::Local).ranks(ranks).timeout(Duration::from_secs(30))
+    }
+
+    #[test]
+    fn what_cannot_be_done_at_one_rank_is_chosen_at_none() {
+        let ends = launch(&config(4), |world| {
+            let fields = ring(&world, 16)?;
+            let decision = measure_on(&world, "some exchange".to_owned(), &fields, &|| {
+                let mut scratch = Scratch::new(&world, &fields);
+                if world.rank() == 1 {
+                    scratch.buffers.iter_mut().for_each(|buffer| buffer.token = None);
+                }
+                scratch
+            })?;
+            Ok::<_, Error>(decision)
+        });
+        for decision in ends.unwrap() {
+            for Timing { settings, time } in decision.timings() {
+                assert_eq!(time.is_some(), settings.scheme != Scheme::Shared, "{settings}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_peer_may_still_read_outlives_a_measurement_that_failed() {
+        // Large enough to be unmapped when it is freed: then reading it would end the process.
+        const CELLS: usize = 8 << 20;
+        let limit = Duration::from_millis(500);
+        launch(&config(2).timeout(limit), |world| {
+            let fields = ring(&world, CELLS)?;
+            let exchange = Exchange::new(&world, fields.clone(), Scheme::Shared.into())?;
+            let scratch = || Scratch::new(&world, &fields);
+            let mut on = scratch();
+            on.memories[0].fill(world.rank() as u8 + 1);
+            if world.rank() == 1 {
+                let error = time(&world, exchange, &mut on, &scratch, 1).expect_err("rank 0 does not come to its end");
+                assert_eq!(error.kind(), &ErrorKind::Timeout(limit));
+                drop(on);
+                return world.send(&[0u8], 0, 0);
+            }
+            let mut exchange = exchange;
+            // SAFETY: the buffers are those of the fields, outlive the exchange, and nobody else uses them.
+            unsafe { exchange.start(&on.buffers)? };
+            // Not idle: it is the other one whose time is to be up.
+            while world.try_probe(1, 0)?.is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // SAFETY: as above.
+            unsafe { exchange.finish(&on.buffers, Landing::Replace)? };
+            assert_eq!((on.memories[0][0], on.memories[0][CELLS / 2 + 1]), (2, 2));
+            Ok(())
+        })
+        .unwrap();
+    }
 
     fn decision() -> Decision {
         let timing = |settings: Settings, ns: Option<u64>| Timing { settings, time: ns.map(Duration::from_nanos) };

@@ -46,8 +46,8 @@ enum State {
     Started,
     /// Given up here, but not by its peers, who may still read what is kept, if anything is.
     Abandoned(Option<Keep>),
-    /// It failed half-way; its peers may be anywhere.
-    Broken,
+    /// It failed half-way, by this error if it is known; its peers may be anywhere.
+    Broken(Option<Error>),
 }
 
 impl Exchange {
@@ -152,30 +152,29 @@ impl Exchange {
     /// with their own tokens. Until it has been finished without error, they stay where they are and alive; what the plans
     /// send is not written, what they receive is not used. If it is not finished: [`Exchange::abandon`].
     pub unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
-        if !matches!(self.state, State::Idle) {
-            self.make_idle()?;
-        }
+        self.make_idle()?;
         if buffers.len() != self.buffers {
             return Err(self.error("start_exchange", format!("{} buffers instead of {}", buffers.len(), self.buffers)));
         }
-        // Until the end of this call: an error on the way leaves it so.
-        self.state = State::Broken;
+        // Until the end of this call: a panic on the way leaves it so.
+        self.state = State::Broken(None);
         // SAFETY: the caller's promise.
-        unsafe {
+        let started = unsafe {
             match &mut self.carrier {
-                Carrier::Messages(messages) => messages.start(buffers)?,
-                Carrier::InPlace(messages) => messages.start(buffers)?,
-                Carrier::Shared(shared) => shared.start(buffers)?,
+                Carrier::Messages(messages) => messages.start(buffers),
+                Carrier::InPlace(messages) => messages.start(buffers),
+                Carrier::Shared(shared) => shared.start(buffers),
             }
-        }
-        self.state = State::Started;
-        Ok(())
+        };
+        self.end_call(started, State::Started)
     }
 
-    /// Whether [`finish`](Exchange::finish) would not have to wait; makes progress. Does not block.
+    /// Whether [`finish`](Exchange::finish) would not have to wait; makes progress. Does not block. Of adjoint plans it says
+    /// whether all is there to be combined; that is read in the finishes of all ranks, so that each may wait for others' there.
     ///
     /// # Errors
-    /// It is not started; what the backend reports.
+    /// It is not started; a peer that is lost, where the backend can know; what else the backend reports, but never a timeout. It
+    /// is then [broken](Exchange::is_broken).
     ///
     /// # Safety
     /// As [`Exchange::start`], with the same buffers, whose received elements it may write.
@@ -186,11 +185,12 @@ impl Exchange {
             match &mut self.carrier {
                 Carrier::Messages(messages) => messages.test(),
                 Carrier::InPlace(messages) => messages.test(),
+                Carrier::Shared(shared) if self.combines => shared.test_arrivals(),
                 Carrier::Shared(shared) => shared.test(buffers, &self.inner),
             }
         };
-        if tested.is_err() {
-            self.state = State::Broken;
+        if let Err(error) = &tested {
+            self.state = State::Broken(Some(error.clone()));
         }
         tested
     }
@@ -198,7 +198,8 @@ impl Exchange {
     /// Waits until all that this rank receives has landed and nobody reads its buffers any more.
     ///
     /// # Errors
-    /// It is not started; a lost peer, a timeout, a deadlock. The last three leave it [broken](Exchange::is_broken).
+    /// It is not started; a lost peer, a timeout, a deadlock. The last three leave it [broken](Exchange::is_broken). The error
+    /// that broke it, if it is.
     ///
     /// # Safety
     /// As [`Exchange::start`], with the same buffers. The kernels of `landing`, if any, are one per field, of its element type.
@@ -213,17 +214,25 @@ impl Exchange {
                 return Err(self.error("finish", "the kernels do not fit the fields' element types".to_owned()));
             }
         }
-        self.state = State::Broken;
+        self.state = State::Broken(None);
         // SAFETY: the caller's promise.
-        unsafe {
+        let finished = unsafe {
             match &mut self.carrier {
-                Carrier::Messages(messages) => messages.finish(buffers, &self.inner, landing)?,
-                Carrier::InPlace(messages) => messages.finish(buffers, &self.inner)?,
-                Carrier::Shared(shared) => shared.finish(buffers, &self.inner, landing)?,
+                Carrier::Messages(messages) => messages.finish(buffers, &self.inner, landing),
+                Carrier::InPlace(messages) => messages.finish(buffers, &self.inner),
+                Carrier::Shared(shared) => shared.finish(buffers, &self.inner, landing),
             }
-        }
-        self.state = State::Idle;
-        Ok(())
+        };
+        self.end_call(finished, State::Idle)
+    }
+
+    #[inline]
+    fn end_call(&mut self, result: Result<()>, then: State) -> Result<()> {
+        self.state = match &result {
+            Ok(()) => then,
+            Err(error) => State::Broken(Some(error.clone())),
+        };
+        result
     }
 
     /// Gives up an exchange that is started or broken, without waiting: peers get what they were to get, and `keep`, which
@@ -232,7 +241,7 @@ impl Exchange {
     ///
     /// Does nothing to an idle exchange.
     pub fn abandon(&mut self, keep: Keep) {
-        self.state = match (std::mem::replace(&mut self.state, State::Broken), &mut self.carrier) {
+        self.state = match (std::mem::replace(&mut self.state, State::Broken(None)), &mut self.carrier) {
             (State::Idle, _) => State::Idle,
             (State::Started, Carrier::Messages(messages)) => {
                 State::Abandoned(if messages.uses_buffers() { Some(keep) } else { None })
@@ -243,39 +252,50 @@ impl Exchange {
             }
             (State::Started, Carrier::InPlace(_)) => State::Abandoned(Some(keep)),
             (State::Abandoned(kept), _) => State::Abandoned(kept),
-            (State::Broken, Carrier::Messages(messages)) => {
+            (State::Broken(why), Carrier::Messages(messages)) => {
                 messages.abandon(keep);
-                State::Broken
+                State::Broken(why)
             }
-            (State::Broken, Carrier::InPlace(messages)) => {
+            (State::Broken(why), Carrier::InPlace(messages)) => {
                 messages.abandon(keep);
-                State::Broken
+                State::Broken(why)
             }
-            (State::Broken, Carrier::Shared(shared)) => {
+            (State::Broken(why), Carrier::Shared(shared)) => {
                 shared.abandon();
                 if !shared.has_ended() {
                     std::mem::forget(keep);
                 }
-                State::Broken
+                State::Broken(why)
             }
         }
     }
 
     /// Whether it failed half-way. It cannot be used again; its buffers may still be read by peers: [`Exchange::abandon`].
     pub fn is_broken(&self) -> bool {
-        matches!(self.state, State::Broken)
+        matches!(self.state, State::Broken(_))
     }
 
-    /// Ends what stands in the way of a start.
+    /// Ends what stands in the way of a start. An error leaves all as it is: nothing has been started.
+    #[inline]
+    pub(super) fn make_idle(&mut self) -> Result<()> {
+        match self.state {
+            State::Idle => Ok(()),
+            _ => self.end_former(),
+        }
+    }
+
     #[cold]
-    fn make_idle(&mut self) -> Result<()> {
+    fn end_former(&mut self) -> Result<()> {
         match &self.state {
             State::Idle => return Ok(()),
             State::Started => return Err(self.error("start_exchange", "it is started already; finish it first".into())),
-            State::Broken => {
-                let text = "an exchange of these arrays failed before, so that its ranks are out of step; build the \
-                            decomposition or the plan anew on every rank";
-                return Err(self.error("start_exchange", text.into()));
+            State::Broken(why) => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                let text = format!(
+                    "an exchange of these arrays failed before{why}, so that its ranks are out of step; build the \
+                     decomposition or the plan anew on every rank"
+                );
+                return Err(self.error("start_exchange", text));
             }
             State::Abandoned(_) => {}
         }
@@ -290,8 +310,10 @@ impl Exchange {
 
     #[inline]
     fn check_started(&self, operation: &'static str, buffers: &[Buffer]) -> Result<()> {
-        if !self.is_started() {
-            return Err(self.error(operation, "it is not started".into()));
+        match &self.state {
+            State::Started => {}
+            State::Broken(Some(why)) => return Err(why.clone()),
+            _ => return Err(self.error(operation, "it is not started".into())),
         }
         if buffers.len() != self.buffers {
             return Err(self.error(operation, format!("{} buffers instead of {}", buffers.len(), self.buffers)));
@@ -308,12 +330,16 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let State::Abandoned(kept) = &mut self.state else { return };
-        match (kept.take(), &mut self.carrier) {
-            (Some(keep), Carrier::InPlace(messages)) => messages.abandon(keep),
-            (Some(keep), Carrier::Messages(messages)) => messages.abandon(keep),
-            // A peer that has not come to its end may still read it, and nobody is left to look whether it has.
-            (keep, Carrier::Shared(shared)) if !shared.has_ended() => std::mem::forget(keep),
+        match (&mut self.state, &mut self.carrier) {
+            (State::Abandoned(kept), carrier) => match (kept.take(), carrier) {
+                (Some(keep), Carrier::InPlace(messages)) => messages.abandon(keep),
+                (Some(keep), Carrier::Messages(messages)) => messages.abandon(keep),
+                // A peer that has not come to its end may still read it, and nobody is left to look whether it has.
+                (keep, Carrier::Shared(shared)) if !shared.has_ended() => std::mem::forget(keep),
+                _ => {}
+            },
+            // The buffers are its caller's care; that this rank reads no peer's any more is still to be said.
+            (State::Started | State::Broken(_), Carrier::Shared(shared)) => shared.abandon(),
             _ => {}
         }
     }
@@ -325,7 +351,7 @@ impl std::fmt::Debug for Exchange {
             State::Idle => "idle",
             State::Started => "started",
             State::Abandoned(_) => "abandoned",
-            State::Broken => "broken",
+            State::Broken(_) => "broken",
         };
         let fields = self.fields.len();
         write!(f, "Exchange({fields} field(s), {}, {state}, {:?})", self.settings, self.communicator)

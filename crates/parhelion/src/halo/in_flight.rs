@@ -41,7 +41,8 @@ impl<F: Fields> InFlight<F> {
     /// library below does so when asked.
     ///
     /// # Errors
-    /// As [`finish`](InFlight::finish). It can still be finished, with that error, or dropped.
+    /// A neighbour that is lost, where the backend can know, and what else the backend reports; not a timeout, for whoever asks
+    /// again and again knows for how long. It can still be finished, with that error, or dropped.
     pub fn test(&mut self) -> Result<bool> {
         let flight = self.flight.as_mut().expect("an exchange has its arrays until it is finished");
         match &mut flight.lease {
@@ -168,6 +169,10 @@ fn begin(fields: &mut dyn Sealed, way: Way) -> Result<Option<Taken>, Failed> {
     fields.prepare().map_err(early)?;
     let Some(home) = fields.home().cloned() else { return Ok(None) };
     let mut lease = home.take(way, fields).map_err(early)?;
+    if let Err(refusal) = lease.exchange.make_idle() {
+        home.put(lease);
+        return Err(early(refusal));
+    }
     // SAFETY: the fields' own promise (`Sealed`); whoever has the lease keeps the fields until it has ended.
     match unsafe { lease.exchange.start(&lease.buffers) } {
         Ok(()) => Ok(Some((home, lease))),

@@ -16,6 +16,8 @@
 //! A rank starts `n + 1` after its 4 of `n`, so the tokens are rewritten when nobody looks at those of `n` any more, and a
 //! peer's `READY` is at most `2n + 1` while this rank is between 1 and 3 of `n`.
 //!
+//! What arrives to be combined is pulled in the finish alone, in the order of ranks, so that tests only look.
+//!
 //! An exchange that is *abandoned* does 3 at once, without pulling, so that no peer waits for it in 4; what others may still
 //! read is kept until its own 4.
 
@@ -51,6 +53,8 @@ pub(super) struct Shared {
     waiting: Vec<usize>,
     inner_landed: bool,
     done: bool,
+    /// Looks at peers so far: which one is next.
+    looks: usize,
     /// For the ranks whose memory cannot be read.
     rest: Messages,
     /// Where what arrives comes from, by rank.
@@ -115,9 +119,10 @@ impl Shared {
         }
         let most = most[0];
         let signals = match readable.is_empty() {
-            true => None,
-            false => Some(communicator.signals(&readable, TOKENS + most * fields.len())?),
+            true => Ok(None),
+            false => communicator.signals(&readable, TOKENS + most * fields.len()).map(Some),
         };
+        let signals = agreed(communicator, signals)?;
         let (_, buffers) = first_buffers(fields);
         let mut tokens = Vec::with_capacity(buffers);
         for (field, f) in fields.iter().enumerate() {
@@ -148,6 +153,7 @@ impl Shared {
             reads,
             inner_landed: false,
             done: false,
+            looks: 0,
             rest: Messages::new(communicator, Method::PointToPoint, Straight::Never, rest_sends, rest_recvs)?,
             order: order.into_iter().map(|(_, origin)| origin).collect(),
         })
@@ -158,6 +164,9 @@ impl Shared {
     /// # Safety
     /// The buffers are those of the exchange, and as the protocol says until it has ended.
     pub(super) unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
+        self.waiting.clear();
+        self.waiting.extend(0..self.reads.len());
+        (self.inner_landed, self.done) = (false, false);
         if let Some(signals) = &self.signals {
             let mut changed = false;
             for (buffer, (word, last)) in buffers.iter().zip(&mut self.tokens) {
@@ -170,16 +179,14 @@ impl Shared {
             }
             self.number += 1;
             signals.post(READY, 2 * self.number + u64::from(changed));
-            // Only now, so that the peers learn of it instead of waiting.
-            if buffers.iter().any(|buffer| buffer.token.is_none()) {
-                return Err(no_token(None));
-            }
         }
-        self.waiting.clear();
-        self.waiting.extend(0..self.reads.len());
-        (self.inner_landed, self.done) = (false, false);
         // SAFETY: the caller's promise.
-        unsafe { self.rest.start(buffers) }
+        unsafe { self.rest.start(buffers)? };
+        // Only now, so that the peers learn of it, or have their messages, instead of waiting.
+        if self.signals.is_some() && buffers.iter().any(|buffer| buffer.token.is_none()) {
+            return Err(no_token(None));
+        }
+        Ok(())
     }
 
     /// Goes on without waiting: whether 4 is reached and the messages are there.
@@ -196,7 +203,34 @@ impl Shared {
             self.post_done();
         }
         let messages = self.rest.test()?;
-        Ok(messages && self.waiting.is_empty() && self.has_ended())
+        if self.waiting.is_empty() && self.has_ended() {
+            return Ok(messages);
+        }
+        self.look()?;
+        Ok(false)
+    }
+
+    /// [`Shared::test`] of what is to be combined: whether all of it is there.
+    pub(super) fn test_arrivals(&mut self) -> Result<bool> {
+        let messages = self.rest.test()?;
+        if self.waiting.iter().all(|&peer| self.ready(peer) >= 2 * self.number) {
+            return Ok(messages);
+        }
+        self.look()?;
+        Ok(false)
+    }
+
+    /// Progress, and a look at one of the peers that this rank waits for, each time at another: if one is lost, that is found.
+    fn look(&mut self) -> Result<()> {
+        let Some(signals) = &self.signals else { return Ok(()) };
+        self.looks = self.looks.wrapping_add(1);
+        if !self.waiting.is_empty() {
+            let peer = &self.reads[self.waiting[self.looks % self.waiting.len()]];
+            signals.look(peer.index, READY, 2 * self.number)?;
+        } else if !self.readers.is_empty() {
+            signals.look(self.readers[self.looks % self.readers.len()], DONE, self.number)?;
+        }
+        Ok(())
     }
 
     /// Steps 2 to 4, and the messages.
@@ -422,6 +456,24 @@ fn differing(communicator: &Communicator, readable: &[usize], sends: &[Leg], rec
     Ok(differs)
 }
 
+/// What this rank has, if every rank has its own: what only some ranks cannot make, none goes on with. Collective, unless ranks
+/// cannot communicate any more.
+fn agreed<T>(communicator: &Communicator, mine: Result<T>) -> Result<T> {
+    let refused =
+        |e: &Error| matches!(e.kind(), ErrorKind::Unavailable(_) | ErrorKind::Unsupported(_) | ErrorKind::Mismatch(_));
+    if mine.as_ref().is_err_and(|e| !refused(e)) {
+        return mine;
+    }
+    let faults = communicator.all_reduce(&[u8::from(mine.is_err())], Op::Max)?;
+    match faults[0] > 0 && mine.is_ok() {
+        false => mine,
+        true => {
+            let text = "scheme shared: another rank cannot signal those whose memory it would read; use another scheme";
+            Err(Error::new("exchange", ErrorKind::Unavailable(text.to_owned())))
+        }
+    }
+}
+
 #[cold]
 fn mismatch(faulty: Option<usize>) -> Error {
     let text = match faulty {
@@ -456,8 +508,39 @@ mod tests {
     use parhelion_comm::{BackendKind, Config, ElementType, launch};
 
     use super::*;
-    use crate::array::Decomposition;
-    use crate::halo::{Exchange, Scheme};
+    use crate::array::{Decomposition, IndexSpace};
+    use crate::halo::{Exchange, Patches, Scheme};
+
+    #[test]
+    fn a_start_that_fails_keeps_no_neighbour_waiting() {
+        let config = Config::default().ranks(2).backend(BackendKind::Local).timeout(Duration::from_secs(30));
+        launch(&config, |world| {
+            // Rank 0 reads what rank 1 has, and nobody reads rank 0.
+            let (mut patches, cells) = (Patches::new(), IndexSpace::from([0..4]));
+            let patch = patches.add(cells);
+            match world.rank() {
+                0 => patches.request(patch, cells),
+                _ => patches.publish(patch, cells),
+            };
+            let field = Field { plan: Arc::new(patches.plan(&world)?), element: ElementType::of::<f64>() };
+            let mut exchange = Exchange::new(&world, vec![field], Scheme::Shared.into())?;
+            let mut memory = world.allocate::<f64>(4);
+            let buffer = Buffer::of(&mut memory);
+            // SAFETY: one buffer of the plan's length, which outlives the exchange.
+            unsafe {
+                exchange.start(&[buffer])?;
+                exchange.finish(&[buffer], Landing::Replace)?;
+            }
+            let without = Buffer { token: buffer.token.filter(|_| world.rank() == 1), ..buffer };
+            // SAFETY: the same buffer, used by nobody else.
+            let again =
+                unsafe { exchange.start(&[without]).and_then(|()| exchange.finish(&[without], Landing::Replace)) };
+            assert_eq!(again.is_ok(), world.rank() == 1, "{again:?}");
+            exchange.abandon(Box::new(memory));
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
 
     #[test]
     fn memory_that_cannot_be_read_is_an_error_at_both_ends() {

@@ -136,6 +136,12 @@ impl Sentry for Bells {
         let wait = SignalWait { local: &self.local, awaited, peer };
         self.local.world.block(self.local.me, wait).map_err(|stop| self.local.stopped("wait", stop).with_peer(peer))
     }
+
+    fn look(&self, awaited: &Awaited<'_>) -> Result<()> {
+        let peer = self.peers[awaited.peer];
+        let looked = self.local.world.look(SignalWait { local: &self.local, awaited, peer });
+        looked.map(drop).map_err(|stop| self.local.stopped("look", stop).with_peer(peer))
+    }
 }
 
 struct SignalWait<'a> {

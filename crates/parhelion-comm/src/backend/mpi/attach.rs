@@ -70,6 +70,10 @@ impl Sentry for Spinner {
             }
         }
     }
+
+    fn look(&self, awaited: &Awaited<'_>) -> Result<()> {
+        self.progress().map_err(|e| e.with_peer(self.peers[awaited.peer]))
+    }
 }
 
 impl Spinner {

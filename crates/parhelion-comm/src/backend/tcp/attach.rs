@@ -80,4 +80,13 @@ impl Sentry for Lookout {
             }
         }
     }
+
+    fn look(&self, awaited: &Awaited<'_>) -> Result<()> {
+        self.comm.engine().progress();
+        // Read before the word: what the peer wrote before it ended is found first.
+        match self.comm.lost_source(Source::Rank(self.peers[awaited.peer])) {
+            Some((rank, how)) if !awaited.has_come() => Err(self.comm.loss("look", rank, how)),
+            _ => Ok(()),
+        }
+    }
 }

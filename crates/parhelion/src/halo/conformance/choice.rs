@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("auto: each kind of exchange has a decision of its own", kinds),
     Case::new("engine: start and finish in the wrong state are errors and change nothing", wrong_states),
     Case::new("engine: buffers come from anywhere, and may change from start to start", changing_buffers),
+    Case::new("engine: an adjoint exchange can be tested until all is there, and is then as without", tested_adjoint),
     Case::new("engine: fields of another communicator are refused", other_communicator),
 ];
 
@@ -139,6 +140,33 @@ fn changing_buffers(c: &Communicator) -> Outcome {
                 ensure(got == want, format_args!("{settings}, round {round}: {got} at {index:?}, not {want}"))?;
             }
         }
+    }
+    Ok(())
+}
+
+fn tested_adjoint(c: &Communicator) -> Outcome {
+    let grid = Decomposition::new([12], c)?.halo(1).periodic([true]);
+    let plan = Arc::new(grid.plan()?.adjoint());
+    let sum = [parhelion_comm::Kernel::of::<u32>(&Op::Sum)?];
+    for settings in all_settings() {
+        let field = Field { plan: plan.clone(), element: ElementType::of::<u32>() };
+        let mut exchange = Exchange::new(c, vec![field], settings)?;
+        let mut ends = Vec::new();
+        for tests in [false, true] {
+            let mut memory: Memory<u32> = c.allocate(grid.parent_space(c.rank()).len());
+            memory.iter_mut().enumerate().for_each(|(i, cell)| *cell = (100 * c.rank() + i + 1) as u32);
+            let buffers = [Buffer::of(&mut memory)];
+            // SAFETY: the buffer is the field's, outlives the exchange, and nobody uses it meanwhile.
+            unsafe {
+                exchange.start(&buffers)?;
+                while tests && !exchange.test(&buffers)? {
+                    std::thread::yield_now();
+                }
+                exchange.finish(&buffers, Landing::Combine(&sum))?;
+            }
+            ends.push(memory.to_vec());
+        }
+        ensure(ends[0] == ends[1], format_args!("{settings}: {:?} without tests, {:?} with", ends[0], ends[1]))?;
     }
     Ok(())
 }

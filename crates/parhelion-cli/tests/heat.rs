@@ -137,6 +137,9 @@ fn what_cannot_be_done_is_one_line_and_code_2() {
         &["--image", &no_picture, "-n", "3"],
         &["--size", "8x8", "--output", "/nowhere/heat"],
         &["--size", "30x30", "--convergence"],
+        // More than any address space holds.
+        &["--size", "10000000x10000000", "-n", "2"],
+        &["--size", "10000000x10000000", "--convergence"],
     ] {
         let ended = refused(args);
         assert_eq!(ended.stderr.lines().count(), 1, "{args:?}: {}", ended.stderr);

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{ArrayView2, Dim, Dimension};
 use parhelion::array::{Decomposition, DistArray, IndexSpace};
 use parhelion::halo::{exchange, start_exchange};
-use parhelion::{Communicator, Op};
+use parhelion::{BackendKind, Communicator, Op};
 
 use crate::args::{HeatArgs, Switch};
 use crate::error::{Error, Result, agree};
@@ -128,12 +128,38 @@ fn sines<const D: usize>(grid: &Decomposition<D>) -> Result<DistArray<f64, D>> {
     Ok(DistArray::from_fn(grid, |index| start::exact(grid.shape(), index, 0.0))?)
 }
 
-/// The largest distance from the exact solution at `time`.
+/// The largest distance from the exact solution at `time`; NaN if any is.
 fn error<const D: usize>(world: &Communicator, field: &DistArray<f64, D>, time: f64) -> Result<f64> {
     let (shape, mut error) = (field.shape(), 0.0f64);
-    field.for_each(|index, value| error = error.max((value - start::exact(shape, index, time)).abs()));
-    Ok(world.all_reduce(&[error], Op::Max)?[0])
+    field.for_each(|index, value| error = larger(error, (value - start::exact(shape, index, time)).abs()));
+    Ok(world.all_reduce(&[error], larger)?[0])
 }
+
+/// The larger of two, or NaN: `f64::max` would pass over it, and a field that went wrong would have no error.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+/// Says no to what would end the process: two arrays of the largest block at each rank, and what is drawn at rank 0.
+fn affordable<const D: usize>(world: &Communicator, grid: &Decomposition<D>) -> Result<()> {
+    let threads = if world.backend() == BackendKind::Local { world.size() } else { 1 };
+    let mut blocks = (0..world.size()).map(|rank| grid.parent_space(rank).checked_len());
+    let largest = blocks.try_fold(0, |largest, block| Some(largest.max(block?)));
+    let cells = largest.and_then(|cells| cells.checked_mul(2 * threads)?.checked_add(plane(grid).checked_len()?));
+    let there = cells.is_some_and(|cells| Vec::<f64>::new().try_reserve_exact(cells).is_ok());
+    let refusal = || {
+        let size: Vec<String> = grid.shape().iter().map(usize::to_string).collect();
+        let bytes = cells.map_or(f64::INFINITY, |cells| cells as f64 * 8.0);
+        Error::Input(format!(
+            "a size of {} takes {:.1} GiB in one process, which it cannot get",
+            size.join("x"),
+            bytes / GIB
+        ))
+    };
+    agree(world, there.then_some(()).ok_or_else(refusal))
+}
+
+const GIB: f64 = (1u64 << 30) as f64;
 
 fn spread_sines<const D: usize>(world: &Communicator, args: &HeatArgs, shape: [usize; D]) -> Result<Option<String>>
 where
@@ -141,6 +167,7 @@ where
 {
     let begin = Instant::now();
     let grid = grid(world, args, shape)?;
+    affordable(world, &grid)?;
     let (stencil, dt) = Stencil::of_unit_box(shape);
     let mut heat = Heat::new(&grid, args, stencil, vec![sines(&grid)?]);
     let error = |heat: &Heat<D>| error(world, &heat.fields[0], dt * args.steps as f64).map(Some);
@@ -291,6 +318,7 @@ fn converge<const D: usize>(world: &Communicator, args: &HeatArgs, shape: [usize
     for level in 0..3u32 {
         let (size, steps) = (shape.map(|n| n >> (2 - level)), first << (2 * level));
         let grid = grid(world, args, size)?;
+        affordable(world, &grid)?;
         let (stencil, dt) = Stencil::of_unit_box(size);
         let mut heat = Heat::new(&grid, args, stencil, vec![sines(&grid)?]);
         for _ in 0..steps {
@@ -324,6 +352,29 @@ impl Progress {
         // Asking the clock at every step would cost as much as a small step.
         if step.is_multiple_of(16) {
             self.bar.set_position(step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parhelion::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_field_with_one_nan_has_no_error_that_looks_like_one() {
+        let config = Config::default().backend(BackendKind::Local).ranks(3);
+        let errors = parhelion::launch(&config, |world| {
+            let grid = Decomposition::new([9, 5], &world)?.halo(1).periodic([true; 2]);
+            let mut field = sines(&grid)?;
+            let right = error(&world, &field, 0.0)?;
+            field.for_each_mut(|index, cell| *cell = if index == [4, 2] { f64::NAN } else { *cell });
+            Ok::<_, Error>([right, error(&world, &field, 0.0)?])
+        });
+        for [right, wrong] in errors.unwrap() {
+            assert_eq!(right, 0.0);
+            assert!(wrong.is_nan(), "{wrong}");
         }
     }
 }

@@ -100,6 +100,8 @@ impl FromStr for ThreadLevel {
 /// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |
 /// | `connect_all` | `PARHELION_TCP_CONNECT` = `lazy`, `all` | `lazy` |
 /// | `tcp_eager_limit` | `PARHELION_TCP_EAGER_LIMIT` = bytes | 65536, through shared memory never more than 16384 |
+///
+/// How halos are exchanged is no setting of a run: the crate `parhelion` reads `PARHELION_SCHEME` for it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {

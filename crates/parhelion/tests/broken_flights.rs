@@ -124,3 +124,48 @@ fn a_panic_of_the_operator_goes_on_and_leaves_the_array_to_its_owner() {
         ends.unwrap();
     }
 }
+
+/// What every rank is told where the ranks do not ask for the same.
+fn disagreement(part: impl Fn(&Communicator, &Decomposition<1>) -> Result<()> + Sync) {
+    let mut config = config(3).timeout(Duration::from_secs(30));
+    config.checks = true;
+    let ends = launch(&config, |world| {
+        let grid = Decomposition::new([9], &world)?.halo(1).periodic([true]);
+        Ok::<_, Error>(part(&world, &grid).expect_err("the ranks disagree"))
+    });
+    for error in ends.unwrap() {
+        assert!(matches!(error.kind(), ErrorKind::Mismatch(_)), "{error}");
+    }
+}
+
+#[test]
+fn ranks_that_exchange_different_types_are_told() {
+    disagreement(|world, grid| match world.rank() {
+        0 => DistArray::<f64, 1>::zeros(grid)?.exchange(),
+        _ => DistArray::<u64, 1>::zeros(grid)?.exchange(),
+    });
+}
+
+#[test]
+fn ranks_that_exchange_by_different_schemes_are_told() {
+    for other in [Scheme::P2p, Scheme::Auto] {
+        disagreement(|world, grid| {
+            grid.set_scheme(if world.rank() == 1 { other } else { Scheme::Shared });
+            DistArray::<f64, 1>::zeros(grid)?.exchange()
+        });
+    }
+}
+
+#[test]
+fn a_decision_that_only_some_ranks_have_is_found() {
+    disagreement(|world, grid| {
+        grid.set_scheme(Scheme::Auto);
+        DistArray::<f64, 1>::zeros(grid)?.exchange()?;
+        let again = Decomposition::new([9], world)?.halo(1).periodic([true]);
+        again.set_scheme(Scheme::Auto);
+        if world.rank() == 2 {
+            again.use_decision(grid.decisions().remove(0));
+        }
+        DistArray::<f64, 1>::zeros(&again)?.exchange()
+    });
+}

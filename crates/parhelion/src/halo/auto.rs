@@ -5,6 +5,7 @@
 //! same numbers and choose the same.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,8 @@ pub struct Timing {
 }
 
 impl Decision {
-    /// What it is about: backend, library, ranks, direction, element types, bytes and messages.
+    /// What it is about: backend, library, ranks, nodes, direction, element types, bytes and messages, and a digest of where the
+    /// elements lie in the arrays, which another build of the program may have otherwise.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -149,12 +151,16 @@ pub(super) fn subject(communicator: &Communicator, way: Way, fields: &[Field]) -
     let inside: usize = fields.iter().map(|f| f.plan.bytes_local(f.element.size)).sum();
     let messages = fields.iter().map(|f| f.plan.messages()).max().unwrap_or(0);
     let most = communicator.all_reduce(&[bytes, inside, messages], Op::Max)?;
+    let first_of_node = communicator.split_shared()?.rank() == 0;
+    let sums = communicator.all_reduce(&[u64::from(first_of_node), u64::from(digest(fields))], Op::Sum)?;
     let library = communicator.library().unwrap_or_else(|| "no library".to_owned());
     let elements: Vec<String> = fields.iter().map(|f| f.element.to_string()).collect();
     Ok(format!(
-        "{} ({library}), {} ranks, {} of {}: at most {} bytes in {} messages and {} bytes inside a rank",
+        "{} ({library}), {} ranks on {} node(s), {} of {}: at most {} bytes in {} messages and {} bytes inside a rank, \
+         layouts {:08x}",
         communicator.backend(),
         communicator.size(),
+        sums[0],
         match way {
             Way::Forward => "exchange",
             Way::Adjoint => "adjoint exchange",
@@ -163,7 +169,23 @@ pub(super) fn subject(communicator: &Communicator, way: Way, fields: &[Field]) -
         most[0],
         most[2],
         most[1],
+        sums[1] as u32,
     ))
+}
+
+/// Of where this rank's plans have which elements: faces across different axes have equal sizes and different times.
+fn digest(fields: &[Field]) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    for plan in fields.iter().map(|f| &f.plan) {
+        plan.rank().hash(&mut hasher);
+        for (peer, piece) in plan.sends().iter().flat_map(|t| t.pieces.iter().map(move |piece| (t.peer, piece))) {
+            (peer, piece.patch, &piece.layout, piece.remote_patch, &piece.remote).hash(&mut hasher);
+        }
+        for copy in plan.local() {
+            (copy.from_patch, &copy.from, copy.to_patch, &copy.to).hash(&mut hasher);
+        }
+    }
+    hasher.finish() as u32
 }
 
 /// Measures every candidate. Collective.
@@ -181,7 +203,9 @@ fn measure_on(
     let bytes: usize = fields.iter().map(|f| f.plan.bytes(f.element.size) + f.plan.bytes_local(f.element.size)).sum();
     let repetitions = (BYTES / communicator.all_reduce(&[bytes], Op::Max)?[0].max(1)).clamp(3, 50);
     let mut timings = Vec::new();
-    for settings in candidates(communicator) {
+    // What is combined is not received in its place.
+    let datatypes = communicator.backend() == BackendKind::Mpi && !fields.iter().any(|f| f.plan.is_adjoint());
+    for settings in candidates(datatypes) {
         let made = possible(communicator, Exchange::new(communicator, fields.to_vec(), settings))?;
         let time = match made {
             Some(exchange) => time(communicator, exchange, &mut on, scratch, repetitions)?,
@@ -233,11 +257,10 @@ fn possible<T>(communicator: &Communicator, mine: Result<T>) -> Result<Option<T>
 /// About how many bytes are moved to measure a candidate once.
 const BYTES: usize = 4 << 20;
 
-/// What is worth trying: datatypes only where there are any.
-fn candidates(communicator: &Communicator) -> impl Iterator<Item = Settings> {
-    let datatypes = communicator.backend() == BackendKind::Mpi;
+/// What is worth trying: datatypes only where there are any, and by schemes that have a use for them.
+fn candidates(datatypes: bool) -> impl Iterator<Item = Settings> {
     let with = move |packing| {
-        let useful = move |s: &Scheme| packing == Packing::Packed || (datatypes && *s != Scheme::Shared);
+        let useful = move |s: &Scheme| packing == Packing::Packed || (datatypes && s.has_datatypes());
         Scheme::ALL.into_iter().filter(useful).map(move |s| Settings::from(s).packing(packing))
     };
     with(Packing::Packed).chain(with(Packing::Datatype))
@@ -359,6 +382,31 @@ mod tests {
                 timing(Settings::from(Scheme::Neighbor).packing(Packing::Datatype), Some(1200)),
                 timing(Scheme::Shared.into(), Some(1200)),
             ],
+        }
+    }
+
+    #[test]
+    fn no_two_candidates_are_the_same_exchange() {
+        assert_eq!(candidates(false).count(), Scheme::ALL.len());
+        let all: Vec<String> = candidates(true).map(|settings| settings.to_string()).collect();
+        assert_eq!(all.len(), Scheme::ALL.len() + 4, "{all:?}");
+        assert!(!all.iter().any(|name| name.starts_with("rma") && name.ends_with("datatype")), "{all:?}");
+    }
+
+    #[test]
+    fn a_decision_about_one_axis_says_nothing_about_another() {
+        let ends = launch(&config(2), |world| {
+            let subject = |grid: [usize; 2]| {
+                let grid = Decomposition::new([8, 8], &world)?.grid(grid).halo(1);
+                let fields = [Field { plan: Arc::new(grid.plan()?), element: ElementType::of::<f64>() }];
+                subject(&world, Way::Forward, &fields)
+            };
+            Ok::<_, Error>([subject([2, 1])?, subject([1, 2])?, subject([2, 1])?])
+        });
+        for [rows, columns, again] in ends.unwrap() {
+            assert_ne!(rows, columns);
+            assert_eq!(rows, again);
+            assert!(rows.contains("2 ranks on 1 node(s)"), "{rows}");
         }
     }
 

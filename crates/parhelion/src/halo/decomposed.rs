@@ -24,6 +24,9 @@ impl<const D: usize> Decomposition<D> {
 
     /// Changes how the halos of its arrays are exchanged, those of all its clones, from the next exchange on. All ranks do
     /// so, with the same scheme, between the same exchanges. Exchanges in flight are not disturbed. Local.
+    ///
+    /// It belongs to the topology: a setting that is chained after it ([`halo`](Self::halo), [`periodic`](Self::periodic), ...)
+    /// makes another one, whose scheme is again that of the environment. So call it last.
     pub fn set_scheme(&self, settings: impl Into<Settings>) {
         self.exchanges().set_settings(settings.into());
     }

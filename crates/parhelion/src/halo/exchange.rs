@@ -5,6 +5,7 @@ use std::any::Any;
 use parhelion_comm::{BackendKind, Communicator, Error, ErrorKind, Result};
 
 use super::Plan;
+use super::alike::alike;
 use super::in_place::InPlace;
 use super::leg::{Buffer, Field, Inner, Landing, first_buffers, legs};
 use super::packed::{Messages, Straight};
@@ -55,8 +56,8 @@ impl Exchange {
     /// types and settings on every rank; the plans are those of one call each. Its messages meet no others.
     ///
     /// # Errors
-    /// [`Scheme::Auto`], which names no scheme to carry out; plans of another communicator; ranks that disagree; what
-    /// the backend reports.
+    /// [`Scheme::Auto`], which names no scheme to carry out; plans of another communicator; ranks that disagree, about types and
+    /// settings where [checks](parhelion_comm::Config::checks) are on; what the backend reports.
     pub fn new(communicator: &Communicator, fields: Vec<Field>, settings: Settings) -> Result<Exchange> {
         let invalid = |text: String| Err(Error::new("exchange", ErrorKind::InvalidArgument(text)));
         for (i, field) in fields.iter().enumerate() {
@@ -69,6 +70,7 @@ impl Exchange {
                 ));
             }
         }
+        alike(communicator, || format!("an exchange of {} by {settings}", described(&fields)))?;
         let (sends, recvs) = (legs(&fields, Plan::sends), legs(&fields, Plan::recvs));
         let method = settings.scheme.method();
         // What is combined cannot be received in place, and only MPI has datatypes.
@@ -77,9 +79,7 @@ impl Exchange {
         let carrier = match (settings.scheme, settings.packing) {
             (Scheme::Auto, _) => return invalid("scheme auto names no scheme; measure first".to_owned()),
             (Scheme::Shared, _) => Carrier::Shared(Box::new(Shared::new(communicator, &fields, sends, recvs)?)),
-            (Scheme::P2p | Scheme::Persistent | Scheme::Neighbor | Scheme::PersistentNeighbor, Packing::Datatype)
-                if in_place =>
-            {
+            (scheme, Packing::Datatype) if in_place && scheme.has_datatypes() => {
                 Carrier::InPlace(InPlace::new(communicator, method, sends, recvs))
             }
             _ => {
@@ -99,6 +99,15 @@ impl Exchange {
             combines: !lands_in_place,
             state: State::Idle,
         })
+    }
+}
+
+/// The elements of the fields, and which are of adjoint plans.
+pub(super) fn described(fields: &[Field]) -> String {
+    let one = |f: &Field| if f.plan.is_adjoint() { format!("{}, adjoint", f.element) } else { f.element.to_string() };
+    match fields {
+        [] => "nothing".to_owned(),
+        fields => fields.iter().map(one).collect::<Vec<_>>().join(" with "),
     }
 }
 

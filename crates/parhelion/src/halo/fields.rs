@@ -10,11 +10,12 @@ use super::pool::{EachField, Exchanges};
 use crate::array::{DistArray, View};
 
 /// One array or several, exchanged together in one message for each neighbour: a [`DistArray`], a [`DistVector`], a
-/// [`DistMultiVector`], tuples of up to eight of them, and `Vec`s.
+/// [`DistMultiVector`], a [`PatchArray`], tuples of up to eight of them, and `Vec`s.
 ///
 /// The arrays may differ in element type, number of axes, halo widths and shape; they share one communicator, and every
-/// rank gives the same ones in the same order.
+/// rank gives the same ones in the same order. The scheme is the first one's.
 ///
+/// [`PatchArray`]: super::PatchArray
 /// [`DistVector`]: crate::index::DistVector
 /// [`DistMultiVector`]: crate::index::DistMultiVector
 pub trait Fields: Sized + Clone + Send + 'static + sealed::Sealed {

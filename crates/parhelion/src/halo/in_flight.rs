@@ -106,6 +106,8 @@ impl<F: Fields> std::fmt::Debug for InFlight<F> {
 /// open to be read by them, when this returns. Collective over the communicator of the arrays; does not wait for neighbours,
 /// except when the first of its kind sets up what later ones use, and after one that was dropped.
 ///
+/// Several arrays go by the scheme that was set for the first one's decomposition or descriptor, whatever the others' is.
+///
 /// Any number may be in flight. All ranks start those of one communicator in one order; where one is started while others
 /// are in flight, the same others are so on every rank; and they are finished in one order, or
 /// [tested](InFlight::test) until they are done.

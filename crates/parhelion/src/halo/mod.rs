@@ -9,6 +9,7 @@
 //!   ([`LocalCopy`]) and never become messages.
 
 mod adjoint;
+mod alike;
 mod auto;
 mod cells;
 mod columns;

@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Op, Result};
 
 use super::Plan;
+use super::alike::alike;
 use super::auto::{self, Decision};
 use super::columns::{Columns, Leading, Order};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, described};
 use super::fields::sealed::Sealed;
 use super::leg::{Buffer, Field};
 use super::rounds::Rounds;
@@ -270,9 +271,15 @@ impl Exchanges {
 
     /// What [`Scheme::Auto`] stands for, measured if it was not before. Collective.
     fn decide(&self, state: &mut State, way: Way, fields: &[Field]) -> Result<Settings> {
+        alike(&self.communicator, || format!("an exchange of {} by the fastest scheme", described(fields)))?;
         let subject = auto::subject(&self.communicator, way, fields)?;
-        if let Some(decision) = state.decisions.iter().find(|d| d.is_about(&subject)) {
-            return Ok(decision.chosen());
+        let known = state.decisions.iter().find(|d| d.is_about(&subject)).map(Decision::chosen);
+        alike(&self.communicator, || match known {
+            Some(chosen) => format!("{chosen}, by a decision that was made before"),
+            None => "a measurement of all schemes".to_owned(),
+        })?;
+        if let Some(chosen) = known {
+            return Ok(chosen);
         }
         let decision = auto::measure(&self.communicator, subject, fields)?;
         let chosen = decision.chosen();

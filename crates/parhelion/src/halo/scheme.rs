@@ -23,6 +23,11 @@ pub enum Scheme {
     /// Each rank puts what its neighbours need into their windows (MPI chapter 12), in its start.
     RmaPush,
     /// Each rank copies straight out of the arrays of the ranks whose memory it can read, and messages the rest.
+    ///
+    /// A process has a reserve of memory that others of its node can read, as large as the machine's memory or what the limits of
+    /// the process leave of it. An array that is made when it is used up has none of it, and exchanges of it fail, with
+    /// [`Unsupported`](ErrorKind::Unsupported), at its rank and at those that read it, instead of sending messages: the others
+    /// would have to be told. [`Scheme::P2p`] always works.
     Shared,
     /// Measures the others on the real plan when it is first used; all ranks take the one that is fastest.
     Auto,
@@ -39,6 +44,11 @@ impl Scheme {
         Scheme::RmaPush,
         Scheme::Shared,
     ];
+
+    /// Whether [`Packing::Datatype`] is anything else than [`Packing::Packed`] for it, where the backend has datatypes.
+    pub(super) fn has_datatypes(self) -> bool {
+        matches!(self, Scheme::P2p | Scheme::Persistent | Scheme::Neighbor | Scheme::PersistentNeighbor)
+    }
 
     /// How its messages are moved; [`Scheme::Shared`] has those of peers whose memory cannot be read.
     pub(super) fn method(self) -> Method {
@@ -93,7 +103,8 @@ pub enum Packing {
     #[default]
     Packed,
     /// Sent and received where they lie, by derived datatypes where the backend has them (MPI section 5.1). Means the same
-    /// as [`Packing::Packed`] for [`Scheme::Shared`], which makes one copy without it.
+    /// as [`Packing::Packed`] for [`Scheme::Shared`], which makes one copy without it; for [`Scheme::RmaPull`] and
+    /// [`Scheme::RmaPush`], whose messages lie in windows of their own; and for adjoint exchanges, which combine what arrives.
     Datatype,
 }
 
@@ -137,7 +148,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The variable that names the settings where a program names none.
+    /// The variable that names the settings where a program names none, such as `p2p` or `persistent+datatype`: equal at all
+    /// ranks. What a program says of a decomposition or a descriptor goes first.
     pub const VARIABLE: &'static str = "PARHELION_SCHEME";
 
     /// Sets the packing.

@@ -78,6 +78,18 @@ fn a_picture_of_one_rank_shows_its_neighbours_and_every_byte() {
 }
 
 #[test]
+fn a_picture_of_one_rank_is_written_where_it_is_asked_for() {
+    let plan = &ring(4)[1];
+    let path = std::env::temp_dir().join(format!("parhelion-plan-of-one-{}.svg", std::process::id()));
+    plan.draw(&path).unwrap();
+    let svg = std::fs::read_to_string(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(svg.unwrap(), plan.drawing().to_string());
+    let nowhere = plan.draw(path.join("there/is/no/such/folder.svg")).unwrap_err();
+    assert!(nowhere.to_string().contains("cannot write"), "{nowhere}");
+}
+
+#[test]
 fn a_picture_of_all_ranks_is_written_once() {
     let path = std::env::temp_dir().join(format!("parhelion-plan-{}.svg", std::process::id()));
     let bytes = on_threads(6, |world| {

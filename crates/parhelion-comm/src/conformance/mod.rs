@@ -127,6 +127,12 @@ impl std::fmt::Debug for Case {
     }
 }
 
+/// What this process has of the objects of an MPI library and its own unfinished business with it, by kind: for suites that
+/// look for what is left behind. Without MPI all are 0.
+pub fn live_objects() -> [(&'static str, u64); 5] {
+    crate::backend::mpi::live_objects()
+}
+
 /// Every case, simple things first.
 pub fn all() -> Vec<Case> {
     [

@@ -14,6 +14,7 @@ use std::time::Duration;
 use mpi_abi::{Comm as RawComm, Library};
 
 use super::failure;
+use super::live;
 use super::runtime::{Chore, Runtime};
 use crate::backend::prepared::Private;
 use crate::config::Config;
@@ -69,6 +70,7 @@ impl Comm {
             library.comm_set_errhandler(shadow, c.errors_return)?;
         }
         let max_tag = library.tag_ub(raw)?.min(library.tag_ub(shadow)?);
+        (0..2).for_each(|_| live::COMMUNICATORS.one_more());
         Ok(Arc::new(Comm {
             runtime,
             raw,
@@ -140,7 +142,7 @@ impl Chore for Free {
         for comm in &mut self.comms {
             // SAFETY: made by this process and freed once: the last handle is gone, and so are the operations, which
             // hold handles. A failure leaves a communicator allocated, no more.
-            let _ = unsafe { self.library.comm_free(comm) };
+            live::COMMUNICATORS.one_less(unsafe { self.library.comm_free(comm) });
         }
         true
     }

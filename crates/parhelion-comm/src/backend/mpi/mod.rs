@@ -21,7 +21,8 @@
 //! [`info`]: what is there. [`launch`](mod@launch): from the start of the world to its end, and worlds that others started.
 //! [`runtime`]: who may call, and what is left to do. [`comm`], [`transport`], [`request`], [`matched`], [`count`],
 //! [`guard`], [`failure`]: point-to-point. [`collective`]: which way a collective goes: [`native`] with [`operator`], or a [`job`]
-//! on a [`lane`] (see [`messages`](super::messages)). [`set`]: message sets. [`window`]: windows. [`attach`]: memory of peers on this node, and signals in it.
+//! on a [`lane`] (see [`messages`](super::messages)). [`set`]: message sets. [`window`]: windows. [`attach`]: memory of peers on this node, and signals in it. [`live`]: what
+//! exists.
 
 mod attach;
 mod collective;
@@ -33,6 +34,7 @@ mod info;
 mod job;
 mod lane;
 mod launch;
+mod live;
 mod matched;
 mod native;
 mod operator;
@@ -46,3 +48,15 @@ mod window;
 pub use info::{MpiInfo, mpi_info};
 pub(crate) use info::{availability, launcher};
 pub(crate) use launch::launch;
+
+/// What exists in this process and should not be there for ever, by kind.
+#[cfg(all(feature = "conformance", not(test)))]
+pub(crate) fn live_objects() -> [(&'static str, u64); 5] {
+    [
+        ("communicators", live::COMMUNICATORS.count()),
+        ("windows", live::WINDOWS.count()),
+        ("datatypes", live::DATATYPES.count()),
+        ("persistent requests", live::REQUESTS.count()),
+        ("operations that nobody waits for", runtime::Runtime::chores_left()),
+    ]
+}

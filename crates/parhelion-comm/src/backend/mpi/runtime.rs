@@ -226,6 +226,12 @@ impl Runtime {
         }
     }
 
+    /// How many chores are left, at the runtime of this process if there is one.
+    #[cfg(all(feature = "conformance", not(test)))]
+    pub(super) fn chores_left() -> u64 {
+        RUNTIME.get().map_or(0, |runtime| runtime.lock().len() as u64)
+    }
+
     /// Whether MPI is over: nobody will do anything any more.
     pub(super) fn is_over(&self) -> bool {
         self.owner.load(Ordering::Acquire) == OVER

@@ -1,15 +1,17 @@
 //! What is used again and again, and made again and again, leaves nothing behind.
 
-use parhelion_comm::conformance::{Case, Halt, Outcome};
+use parhelion_comm::conformance::{Case, Halt, Outcome, live_objects};
 use parhelion_comm::{Communicator, Op};
 
 use super::check::{all_settings, array, ensure, filled};
 use crate::array::Decomposition;
+use crate::halo::exchange;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("leaks: 20,000 exchanges leave no memory, files or mappings behind", many_exchanges),
     Case::new("leaks: 500 plans with their communicators and windows leave nothing behind", many_plans),
     Case::new("leaks: 500 exchanges given up leave nothing behind", many_given_up),
+    Case::new("leaks: 500 exchanges with arrays of a grid that is rebuilt leave nothing behind", many_rebuilt),
 ];
 
 /// The full number where every rank has a core; more ranks wait for each other's.
@@ -24,6 +26,8 @@ struct Usage {
     kibibytes: u64,
     files: u64,
     mappings: u64,
+    /// Objects of an MPI library, by kind.
+    objects: [u64; 5],
 }
 
 impl Usage {
@@ -32,7 +36,9 @@ impl Usage {
         c.barrier()?;
         let own = Usage::read().map_err(|e| Halt::Skipped(format!("needs /proc/self to look at: {e}")))?;
         let most = c.all_reduce(&[own.kibibytes, own.files, own.mappings], Op::Max)?;
-        Ok(Usage { kibibytes: most[0], files: most[1], mappings: most[2] })
+        let mut objects = own.objects;
+        c.all_reduce_in_place(&mut objects, Op::Max)?;
+        Ok(Usage { kibibytes: most[0], files: most[1], mappings: most[2], objects })
     }
 
     fn read() -> std::io::Result<Usage> {
@@ -41,15 +47,20 @@ impl Usage {
         let kibibytes = resident.and_then(|r| r.split_whitespace().next()?.parse().ok()).unwrap_or(0);
         let files = std::fs::read_dir("/proc/self/fd")?.count() as u64;
         let mappings = std::fs::read_to_string("/proc/self/maps")?.lines().count() as u64;
-        Ok(Usage { kibibytes, files, mappings })
+        Ok(Usage { kibibytes, files, mappings, objects: live_objects().map(|(_, count)| count) })
     }
 
-    /// Whether hardly more is used `now`: libraries and allocators keep some of what they had.
+    /// Whether hardly more is used `now`: libraries and allocators keep some of what they had, and what is released together
+    /// waits for the next time that all are there.
     fn holds(self, now: Usage) -> bool {
+        /// Fewer than one for each time of the fewest.
+        const OBJECTS: u64 = 8;
         let more = |a: u64, b: u64, by: u64| b <= a + by;
+        let objects = self.objects.iter().zip(now.objects).all(|(&a, b)| more(a, b, OBJECTS));
         more(self.kibibytes, now.kibibytes, 16 << 10)
             && more(self.files, now.files, 8)
             && more(self.mappings, now.mappings, 200)
+            && objects
     }
 }
 
@@ -66,7 +77,8 @@ fn leaves_nothing(c: &Communicator, what: &str, mut work: impl FnMut() -> Outcom
         }
         last = Some((before, after));
     }
-    ensure(false, format_args!("{what}, each of five times: {last:?} before and after"))
+    let kinds = live_objects().map(|(kind, _)| kind);
+    ensure(false, format_args!("{what}, each of five times: {last:?} before and after; objects are {kinds:?}"))
 }
 
 fn many_exchanges(c: &Communicator) -> Outcome {
@@ -117,4 +129,25 @@ fn many_given_up(c: &Communicator) -> Outcome {
     let mut u = array::<f64, 2>(&grid, 9)?;
     u.exchange()?;
     filled("after them all", &u, 9)
+}
+
+/// An array on a fixed grid, exchanged with one on another grid each time.
+fn many_rebuilt(c: &Communicator) -> Outcome {
+    let fixed = Decomposition::new([16, 8], c)?.halo(1).periodic([true, true]);
+    let mut u = array::<f64, 2>(&fixed, 1)?;
+    let settings: Vec<_> = all_settings().collect();
+    let mut round = |times: usize| -> Outcome {
+        for number in 0..times {
+            fixed.set_scheme(settings[number % settings.len()]);
+            let grid = Decomposition::new([16 + number % 5, 8], c)?.halo(1).periodic([true, true]);
+            let mut both = (u.clone(), array::<f32, 2>(&grid, number as u64)?);
+            exchange(&mut both)?;
+            filled("a grid of many", &both.1, number as u64)?;
+            u = both.0;
+        }
+        Ok(())
+    };
+    round(2 * settings.len())?;
+    leaves_nothing(c, "rebuilt grids", || round(times(c, 500)))?;
+    filled("after them all", &u, 1)
 }

@@ -11,6 +11,7 @@ use mpi_abi::{Aint, Comm as RawComm, DatatypeArray, Library, Request, Status as 
 
 use super::super::comm::{Comm, In};
 use super::super::failure;
+use super::super::live;
 use super::super::runtime::Backoff;
 use super::{Messages, OPERATION, Slot, Under, free, give_up};
 use crate::backend::Keep;
@@ -140,6 +141,7 @@ fn graph(comm: &Comm, messages: &Messages) -> Result<RawComm, mpi_abi::Error> {
             0,
             &mut made,
         )?;
+        live::COMMUNICATORS.one_more();
         library.comm_set_errhandler(made, c.errors_return)?;
     }
     Ok(made)
@@ -186,8 +188,10 @@ impl Neighbors {
                     info,
                     &mut self.request,
                 )
-            }
+            }?;
         }
+        live::REQUESTS.one_more();
+        Ok(())
     }
 
     /// Starts the collective: everything is packed.
@@ -324,9 +328,9 @@ impl Drop for Neighbors {
             // communicator is local in the libraries known (see `comm`). A failure leaks them.
             unsafe {
                 if persistent && request != library.constants().request_null {
-                    let _ = library.request_free(&mut request);
+                    live::REQUESTS.one_less(library.request_free(&mut request));
                 }
-                let _ = library.comm_free(&mut graph);
+                live::COMMUNICATORS.one_less(library.comm_free(&mut graph));
             }
             drop(comm);
         });

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use mpi_abi::{Aint, Datatype, DatatypeArray, Library};
 
 use super::super::count::Span;
+use super::super::live;
 use super::super::runtime::Runtime;
 use super::free;
 use crate::layout::Layout;
@@ -17,11 +18,18 @@ pub(super) struct Type {
     pub(super) raw: Datatype,
 }
 
+impl Type {
+    fn new(runtime: &'static Runtime, raw: Datatype) -> Arc<Self> {
+        live::DATATYPES.one_more();
+        Arc::new(Type { runtime, raw })
+    }
+}
+
 impl Drop for Type {
     fn drop(&mut self) {
         let mut raw = self.raw;
         // SAFETY: made here and freed once; MPI keeps it for operations under way. A failure leaks a type.
-        free(self.runtime, move |library| drop(unsafe { library.type_free(&mut raw) }));
+        free(self.runtime, move |library| live::DATATYPES.one_less(unsafe { library.type_free(&mut raw) }));
     }
 }
 
@@ -38,7 +46,7 @@ pub(super) fn of_layouts(runtime: &'static Runtime, layouts: &[Layout]) -> Resul
     }
     known.retain(|_, used| used.strong_count() > 0);
     let Some(raw) = build(runtime, layouts)? else { return Ok(None) };
-    let made = Arc::new(Type { runtime, raw });
+    let made = Type::new(runtime, raw);
     known.insert(layouts.to_vec(), Arc::downgrade(&made));
     Ok(Some(made))
 }
@@ -48,7 +56,7 @@ pub(super) fn of_bytes(runtime: &'static Runtime, bytes: usize) -> Result<Arc<Ty
     let Span::Derived(raw) = Span::of_int(runtime, bytes)? else {
         unreachable!("more bytes than an int counts need a type")
     };
-    Ok(Arc::new(Type { runtime, raw }))
+    Ok(Type::new(runtime, raw))
 }
 
 /// Types on the way to the one wanted, freed when that exists.

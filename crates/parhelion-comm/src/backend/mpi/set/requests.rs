@@ -7,6 +7,7 @@ use mpi_abi::{Library, Request, RequestArray, Status as RawStatus};
 
 use super::super::comm::{Comm, In};
 use super::super::failure;
+use super::super::live;
 use super::super::runtime::Backoff;
 use super::{Messages, OPERATION, Slot, Under, free, give_up};
 use crate::backend::Keep;
@@ -83,12 +84,14 @@ impl Requests {
             if old != null {
                 requests.set(i, null);
                 library.request_free(&mut old)?;
+                live::REQUESTS.one_less(Ok::<_, ()>(()));
             }
             match direction {
                 SENDS => library.send_init(s.at.cast_const(), s.count, s.datatype, s.peer, tag, comm, &mut request),
                 _ => library.recv_init(s.at, s.count, s.datatype, s.peer, tag, comm, &mut request),
             }?;
         }
+        live::REQUESTS.one_more();
         requests.set(i, request);
         Ok(())
     }
@@ -280,7 +283,7 @@ impl Drop for Requests {
         free(self.comm.runtime, move |library| {
             for mut request in requests {
                 // SAFETY: persistent and inactive: a set that is under way is not dropped. A failure leaks a request.
-                let _ = unsafe { library.request_free(&mut request) };
+                live::REQUESTS.one_less(unsafe { library.request_free(&mut request) });
             }
             drop(comm);
         });

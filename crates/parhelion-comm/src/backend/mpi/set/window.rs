@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mpi_abi::{Aint, Comm as RawComm, Library, Win};
 
 use super::super::comm::Comm;
+use super::super::live;
 use crate::backend::prepared::Staging;
 use crate::config::ThreadLevel;
 
@@ -58,8 +59,10 @@ impl Window {
         // SAFETY: the epoch began when the window was made; the rest is the caller's promise.
         unsafe {
             library.win_unlock_all(raw)?;
-            library.win_free(&mut raw)
+            library.win_free(&mut raw)?;
         }
+        live::WINDOWS.one_less(Ok::<_, mpi_abi::Error>(()));
+        Ok(())
     }
 }
 
@@ -94,6 +97,7 @@ fn make(comm: &Comm, ranks: Vec<c_int>, bytes: usize) -> Result<Arc<Window>, mpi
     // SAFETY: MPI is active; the place of the pointer is valid.
     unsafe {
         library.win_allocate(bytes, 1, c.info_null, comm.raw, (&raw mut memory).cast::<c_void>(), &mut raw)?;
+        live::WINDOWS.one_more();
         library.win_set_errhandler(raw, c.errors_return)?;
         // Of one process or of several, what is read before it is received is zero.
         memory.write_bytes(0, bytes as usize);

@@ -284,6 +284,14 @@ impl Exchange {
         matches!(self.state, State::Broken(_))
     }
 
+    /// Whether dropping it lets go of all that it has; not where peers may still read what an exchange that was given up keeps.
+    pub(super) fn can_be_dropped(&self) -> bool {
+        match (&self.state, &self.carrier) {
+            (State::Abandoned(_), Carrier::Shared(shared)) => shared.has_ended(),
+            _ => true,
+        }
+    }
+
     /// Ends what stands in the way of a start. An error leaves all as it is: nothing has been started.
     #[inline]
     pub(super) fn make_idle(&mut self) -> Result<()> {

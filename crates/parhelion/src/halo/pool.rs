@@ -7,8 +7,12 @@
 //! Which of several idle exchanges of a kind is taken must be the same on every rank: it is the one made first. So that it
 //! is, all ranks start the exchanges of a decomposition in one order; and where one is started while others are in flight,
 //! the same ones are in flight on every rank.
+//!
+//! An exchange together with arrays of another decomposition can be asked for as long as that decomposition lives. Afterwards
+//! it is dropped, when the next one is made here: a matter of each rank alone, since nobody can ask for it again, and since
+//! what exchanges let go of is released collectively elsewhere (see [`MessageSet`](parhelion_comm::MessageSet)).
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use parhelion_comm::{Communicator, ElementType, Error, ErrorKind, Op, Result};
 
@@ -51,16 +55,22 @@ struct Derived {
 struct State {
     /// `None`: those of the environment.
     settings: Option<Settings>,
+    /// In the order in which they were made, and so by number.
     entries: Vec<Entry>,
+    /// The number of the next one.
+    next: u64,
     takes: u64,
     decisions: Vec<Decision>,
 }
 
 /// One exchange and its kind.
 struct Entry {
+    number: u64,
     asked: Settings,
     way: Way,
     fields: Vec<(Arc<Plan>, ElementType)>,
+    /// Who has the plans, field by field.
+    owners: Vec<Weak<Exchanges>>,
     /// `None` while it is in flight.
     idle: Option<Box<Lease>>,
     /// When it was last taken, counted in takes.
@@ -74,8 +84,8 @@ pub(crate) struct Lease {
     pub(crate) buffers: Vec<Buffer>,
     /// The arrays it is bound to, if it is bound to any.
     arrays: Vec<u64>,
-    /// Its place in the pool.
-    index: usize,
+    /// Its number in the pool.
+    number: u64,
 }
 
 /// How many exchanges by datatypes of one kind are kept, each bound to arrays of its own.
@@ -87,7 +97,7 @@ pub(crate) type EachField<'a> = &'a mut dyn FnMut(&Arc<Exchanges>, ElementType);
 impl Exchanges {
     /// None yet.
     pub(crate) fn new(communicator: &Communicator) -> Arc<Self> {
-        let state = State { settings: None, entries: Vec::new(), takes: 0, decisions: Vec::new() };
+        let state = State { settings: None, entries: Vec::new(), next: 0, takes: 0, decisions: Vec::new() };
         Arc::new(Exchanges {
             communicator: communicator.clone(),
             plan: OnceLock::new(),
@@ -241,12 +251,14 @@ impl Exchanges {
     /// Makes an exchange. Collective.
     #[cold]
     fn make(&self, state: &mut State, asked: Settings, way: Way, fields: &dyn Sealed) -> Result<Box<Lease>> {
-        let (mut parts, mut elsewhere) = (Vec::new(), None);
+        state.entries.retain(Entry::can_be_of_use);
+        let (mut parts, mut owners, mut elsewhere) = (Vec::new(), Vec::new(), None);
         fields.each_field(&mut |exchanges, element| {
             if !exchanges.communicator.is_same(&self.communicator) {
                 elsewhere = Some((parts.len(), exchanges.communicator.name().to_owned()));
             }
             parts.push(Field { plan: exchanges.plan_of(way).clone(), element });
+            owners.push(Arc::downgrade(exchanges));
         });
         if let Some((field, name)) = elsewhere {
             return Err(Error::new(
@@ -263,10 +275,11 @@ impl Exchanges {
         };
         let exchange = Exchange::new(&self.communicator, parts.clone(), settings)?;
         let buffers = Vec::with_capacity(exchange.buffers());
-        let index = state.entries.len();
+        let number = state.next;
+        state.next += 1;
         let fields = parts.into_iter().map(|f| (f.plan, f.element)).collect();
-        state.entries.push(Entry { asked, way, fields, idle: None, taken: state.takes });
-        Ok(Box::new(Lease { exchange, buffers, arrays: Vec::new(), index }))
+        state.entries.push(Entry { number, asked, way, fields, owners, idle: None, taken: state.takes });
+        Ok(Box::new(Lease { exchange, buffers, arrays: Vec::new(), number }))
     }
 
     /// What [`Scheme::Auto`] stands for, measured if it was not before. Collective.
@@ -289,8 +302,9 @@ impl Exchanges {
 
     /// Gives it back: idle, abandoned or broken.
     pub(crate) fn put(&self, lease: Box<Lease>) {
-        let index = lease.index;
-        self.lock().entries[index].idle = Some(lease);
+        let mut state = self.lock();
+        let index = state.entries.binary_search_by_key(&lease.number, |entry| entry.number);
+        state.entries[index.expect("an exchange in flight keeps its place")].idle = Some(lease);
     }
 }
 
@@ -314,6 +328,12 @@ impl Entry {
         self.idle.as_ref().is_some_and(|lease| lease.exchange.is_bound())
     }
 
+    /// Whether it is in flight, or somebody can ask for it, or it would have to forget what it keeps for others.
+    fn can_be_of_use(&self) -> bool {
+        let Some(lease) = &self.idle else { return true };
+        self.owners.iter().all(|owner| owner.strong_count() > 0) || !lease.exchange.can_be_dropped()
+    }
+
     /// Whether it is idle and of the kind.
     fn is_free_for(&self, asked: Settings, way: Way, fields: &dyn Sealed) -> bool {
         self.idle.is_some() && self.asked == asked && self.way == way && self.carries(fields)
@@ -334,5 +354,53 @@ impl std::fmt::Debug for Exchanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.lock();
         f.debug_struct("Exchanges").field("settings", &state.settings).field("made", &state.entries.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parhelion_comm::{BackendKind, Config, launch};
+
+    use super::*;
+    use crate::halo::{exchange, start_exchange};
+    use crate::prelude::*;
+
+    #[test]
+    fn exchanges_with_decompositions_that_are_gone_are_dropped() {
+        let config = Config::default().ranks(3).backend(BackendKind::Local).timeout(Duration::from_secs(30));
+        launch(&config, |world| {
+            let grid = |rows| -> Result<_> {
+                Ok(Decomposition::new([rows, 5], &world)?.halo(1).periodic([true, true]).edges_and_corners(true))
+            };
+            let fixed = grid(12)?;
+            for scheme in Scheme::ALL {
+                fixed.set_scheme(scheme);
+                let before = fixed.exchanges().lock().entries.len();
+                let mut plans = Vec::new();
+                for step in 0..40 {
+                    // In each step another one, and in some of them given up; ranks part with theirs at times of their own.
+                    let rebuilt = grid(12 + step % 7)?;
+                    let mut both = (DistArray::full(&fixed, 1u32)?, DistArray::full(&rebuilt, 2.0f64)?);
+                    exchange(&mut both)?;
+                    assert!(both.1.with_halo().iter().all(|cell| *cell == 2.0), "{scheme}, step {step}");
+                    plans.push(Arc::downgrade(rebuilt.exchanges().plan()));
+                    if step % 9 == world.rank() {
+                        drop(start_exchange(both)?);
+                    } else {
+                        drop(start_exchange(both)?.finish()?);
+                    }
+                }
+                let more = fixed.exchanges().lock().entries.len() - before;
+                let alive = plans.iter().filter(|plan| plan.strong_count() > 0).count();
+                assert!(more <= 4 && alive <= 4, "{scheme}: {more} exchanges and {alive} plans of 40 are left");
+            }
+            let mut own = DistArray::full(&fixed, 3u32)?;
+            own.exchange()?;
+            assert!(own.with_halo().iter().all(|cell| *cell == 3));
+            Ok::<_, Error>(())
+        })
+        .unwrap();
     }
 }

@@ -218,7 +218,12 @@ impl Config {
         }
         if let Some(v) = get("PARHELION_BIND") {
             let address = v.trim_start_matches('[').trim_end_matches(']').parse();
-            config.bind = Some(address.map_err(|_| bad("PARHELION_BIND", &v, "give an IP address".into()))?);
+            let address = address.map_err(|_| bad("PARHELION_BIND", &v, "give an IP address".into()))?;
+            if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+                let why = "other hosts have other links: give an address that is not link-local";
+                return Err(bad("PARHELION_BIND", &v, why.into()));
+            }
+            config.bind = Some(address);
         }
         if let Some(v) = get("PARHELION_TCP_CONNECT") {
             config.connect_all = match v.as_str() {
@@ -337,6 +342,7 @@ mod tests {
             ("PARHELION_JOIN_TIMEOUT", "0"),
             ("PARHELION_HEARTBEAT", "soon"),
             ("PARHELION_BIND", "localhost"),
+            ("PARHELION_BIND", "fe80::1"),
             ("PARHELION_TCP_CONNECT", "never"),
             ("PARHELION_TCP_EAGER_LIMIT", "1k"),
         ] {

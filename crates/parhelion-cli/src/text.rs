@@ -5,6 +5,9 @@ use std::io::{self, BufRead, Read};
 /// A line longer than this is not a line of any format read here; only this much of it is kept.
 const LONGEST: usize = 4096;
 
+/// A number and the blank behind it; with all its digits a 64-bit number has 24 characters.
+const LONGEST_NUMBER: usize = 32;
+
 /// A problem with a text file: the line (counted from 1) and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextError {
@@ -58,12 +61,18 @@ pub(crate) struct Lines<R> {
     comments: &'static [u8],
     buffer: Vec<u8>,
     number: u64,
+    longest: usize,
 }
 
 impl<R: BufRead> Lines<R> {
     /// `comments` are the bytes that make a line a comment when they stand first.
     pub(crate) fn new(reader: R, comments: &'static [u8]) -> Self {
-        Self { reader, comments, buffer: Vec::new(), number: 0 }
+        Self { reader, comments, buffer: Vec::new(), number: 0, longest: LONGEST }
+    }
+
+    /// The same for lines of so many numbers, which may be longer than others.
+    pub(crate) fn of_numbers(self, count: usize) -> Self {
+        Self { longest: LONGEST.max(count.saturating_mul(LONGEST_NUMBER)), ..self }
     }
 
     /// How many lines were read so far.
@@ -99,13 +108,14 @@ impl<R: BufRead> Lines<R> {
             return Ok(false);
         }
         self.number += 1;
-        if self.buffer.len() == LONGEST && !self.buffer.ends_with(b"\n") {
+        let longest = self.longest;
+        if self.buffer.len() == longest && !self.buffer.ends_with(b"\n") {
             if !self.is_comment() {
-                let reason = format!("longer than {LONGEST} bytes; this is not a text file of the expected form");
+                let reason = format!("longer than {longest} bytes; this is not a text file of the expected form");
                 return Err(TextError::Wrong { line: self.number, reason });
             }
-            let comment = std::mem::replace(&mut self.buffer, Vec::with_capacity(LONGEST));
-            while self.read_piece()? == LONGEST && !self.buffer.ends_with(b"\n") {
+            let comment = std::mem::take(&mut self.buffer);
+            while self.read_piece()? == longest && !self.buffer.ends_with(b"\n") {
                 self.buffer.clear();
             }
             self.buffer = comment;
@@ -118,7 +128,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn read_piece(&mut self) -> io::Result<usize> {
-        (&mut self.reader).take(LONGEST as u64).read_until(b'\n', &mut self.buffer)
+        (&mut self.reader).take(self.longest as u64).read_until(b'\n', &mut self.buffer)
     }
 }
 
@@ -163,6 +173,18 @@ mod tests {
         let mut lines = Lines::new(text.as_bytes(), b"%#");
         assert_eq!(lines.next_with_content().unwrap().unwrap().number, 2);
         assert!(matches!(lines.next_with_content(), Err(TextError::Wrong { line: 3, .. })));
+    }
+
+    #[test]
+    fn lines_of_many_numbers_may_be_longer() {
+        let numbers = |count| vec!["-1.2345678901234567e-100"; count].join(" ");
+        let text = [numbers(1000), "#".repeat(100_000), numbers(1400)].join("\n");
+        let mut lines = Lines::new(text.as_bytes(), b"#").of_numbers(1000);
+        assert_eq!(lines.next_with_content().unwrap().unwrap().words().count(), 1000);
+        let Err(TextError::Wrong { line: 3, reason }) = lines.next_with_content() else { panic!("it is too long") };
+        assert!(reason.contains("longer than 32000 bytes"), "{reason}");
+        let mut lines = Lines::new(text.as_bytes(), b"#").of_numbers(1);
+        assert!(lines.next_with_content().is_err());
     }
 
     #[test]

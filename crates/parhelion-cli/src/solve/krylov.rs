@@ -78,6 +78,7 @@ fn cg<const K: usize>(
 
     let mut parts = vec![0.0; 2 * k];
     let (rz_parts, rr_parts) = parts.split_at_mut(k);
+    let nonzeros = nonzeros::<K>(k, b);
     let rows = p.as_mut_slice()[..owned].chunks_exact_mut(k).zip(r.chunks_exact(k));
     for ((p, r), inverse) in rows.zip(operator.inverse_diagonal()) {
         for j in 0..k {
@@ -86,9 +87,12 @@ fn cg<const K: usize>(
             rr_parts[j] += r[j] * r[j];
         }
     }
+    parts.extend(nonzeros);
     operator.sum(&mut parts)?;
     let mut rz = parts[..k].to_vec();
-    let mut watch = Watch::start(&parts[k..], limits, observe);
+    let (squares, nonzeros) = parts[k..].split_at(k);
+    let mut watch = Watch::start(squares, nonzeros, limits, observe);
+    parts.truncate(2 * k);
     let (mut alpha, mut beta, mut residuals) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
     while watch.goes_on() {
         p = operator.apply(p, &mut ap)?;
@@ -159,8 +163,10 @@ fn stab<const K: usize>(
     let (mut v, mut t) = (operator.block(), operator.block());
 
     let mut rho = dots::<K>(k, &shadow, &r);
+    rho.extend(nonzeros::<K>(k, b));
     operator.sum(&mut rho)?;
-    let mut watch = Watch::start(&rho, limits, observe);
+    let mut watch = Watch::start(&rho[..k], &rho[k..], limits, observe);
+    rho.truncate(k);
     let (mut alpha, mut omega, mut beta) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
     let (mut half, mut residuals) = (vec![false; k], vec![0.0; k]);
     while watch.goes_on() {
@@ -254,6 +260,15 @@ fn dots<const K: usize>(k: usize, a: &[f64], b: &[f64]) -> Vec<f64> {
     sums
 }
 
+/// How many of this rank's numbers are not zero, for each column.
+fn nonzeros<const K: usize>(k: usize, b: &[f64]) -> Vec<f64> {
+    let mut counts = vec![0.0; k];
+    for b in b.chunks_exact(if K == ANY { k } else { K }) {
+        counts.iter_mut().zip(b).for_each(|(count, &b)| *count += f64::from(u8::from(b != 0.0)));
+    }
+    counts
+}
+
 /// Multiplies each row by a factor of its own.
 #[inline(always)]
 fn scale<const K: usize>(k: usize, out: &mut [f64], values: &[f64], factors: &[f64]) {
@@ -280,19 +295,24 @@ struct Column {
 }
 
 impl<F: FnMut(u64, f64)> Watch<F> {
-    /// The watch over columns of b with these squared norms. Some are done before they start: x = 0 solves b = 0.
-    fn start(squares: &[f64], limits: Limits, mut observe: F) -> Self {
-        let column = |square: &f64| {
+    /// The watch over columns of b with these squared norms and numbers of entries that are not zero. Some are done before
+    /// they start: x = 0 solves b = 0.
+    fn start(squares: &[f64], nonzeros: &[f64], limits: Limits, mut observe: F) -> Self {
+        // Squares of residuals below this have lost digits, or are zero where the residual is not.
+        let smallest = f64::MIN_POSITIVE.sqrt() / limits.tolerance.clamp(f64::EPSILON, 1.0);
+        let column = |(square, nonzeros): (&f64, &f64)| {
             let norm = square.sqrt();
             let (residual, failure) = match norm {
-                0.0 => (0.0, None),
+                _ if *nonzeros == 0.0 => (0.0, None),
+                _ if norm < smallest => (1.0, Some("the norm of b is too small to square; scale the system up".into())),
                 _ if norm.is_finite() => (1.0, None),
                 _ => (norm, Some("the norm of b is not finite; scale the system down".into())),
             };
             Column { norm, iterations: 0, residual, failure }
         };
-        let columns: Vec<Column> = squares.iter().map(column).collect();
-        let active: Vec<bool> = columns.iter().map(|column| column.residual == 1.0).collect();
+        let columns: Vec<Column> = squares.iter().zip(nonzeros).map(column).collect();
+        let active: Vec<bool> =
+            columns.iter().map(|column| column.residual == 1.0 && column.failure.is_none()).collect();
         if active.contains(&true) {
             observe(0, 1.0);
         }
@@ -441,6 +461,17 @@ mod tests {
         assert!(ends([[-1.0, 0.0], [0.0, -1.0]], [1.0, 1.0], LIMITS).contains("positive definite"));
         assert!(ends([[2.0, 1.0], [1.0, 3.0]], [1.0, 1.0], Limits { iterations: 1, ..LIMITS }).contains("not reached"));
         assert!(ends([[1.0, 0.0], [0.0, 1.0]], [1e200, 0.0], LIMITS).contains("norm of b"));
+        assert!(ends([[1.0, 0.0], [0.0, 1.0]], [1e-170, 0.0], LIMITS).contains("norm of b is too small"));
+        assert!(ends([[1.0, 0.0], [0.0, 1.0]], [0.0, 1e-150], LIMITS).contains("norm of b is too small"));
+    }
+
+    #[test]
+    fn a_right_hand_side_as_small_as_can_be_squared_is_solved() {
+        for method in [Method::Cg, Method::Stab] {
+            let (outcomes, _, x) = solve(&dense([[2.0, 1.0], [1.0, 3.0]]), method, &[3e-140, 4e-140], LIMITS);
+            assert_eq!(outcomes[0].failure, None);
+            assert!(x.iter().all(|x| (x / 1e-140 - 1.0).abs() < 1e-8), "{x:?}");
+        }
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn read_rhs(path: &Path, rows: u32, columns: usize) -> Result<Vec<f64>> {
 
 /// Rows of so many numbers, one a line; fewer rows than the matrix has are the caller's to find.
 fn read_rows(reader: impl BufRead, rows: u32, columns: usize) -> Result<Vec<f64>, TextError> {
-    let mut lines = Lines::new(reader, b"%#");
+    let mut lines = Lines::new(reader, b"%#").of_numbers(columns);
     let mut values = Vec::new();
     while let Some(line) = lines.next_with_content()? {
         let before = values.len();

@@ -64,7 +64,9 @@ const MESSAGES: &[&str] =
 
 const EVERYWHERE: &[&str] = &["local", "tcp", "mpi"];
 
-const ONE_NUMBER: Option<&[usize]> = Some(&[3]);
+const FEW_RANKS: Option<&[usize]> = Some(&[2, 3]);
+/// The cases with most ways through the code.
+const FEW_CASES: &[&str] = &["all_reduce in every form", "reduce_scatter of any counts", "every kind at once"];
 
 const SUITES: [Suite; 7] = [
     Suite {
@@ -119,8 +121,8 @@ const SUITES: [Suite; 7] = [
         filters: COLLECTIVES,
         environment: &[("PARHELION_CHECK", "0")],
         backends: &["tcp", "mpi"],
-        ranks: ONE_NUMBER,
-        talk: Talk::Little,
+        ranks: FEW_RANKS,
+        talk: Talk::Most(FEW_CASES),
     },
     // What counts do not fit in an `int` is cut in pieces, sent as a derived type, or replaced.
     Suite {
@@ -129,8 +131,8 @@ const SUITES: [Suite; 7] = [
         filters: MESSAGES,
         environment: &[("PARHELION_CHECK", "0"), ("PARHELION_MPI_MAX_COUNT", "1000")],
         backends: &["mpi"],
-        ranks: ONE_NUMBER,
-        talk: Talk::Little,
+        ranks: FEW_RANKS,
+        talk: Talk::Most(FEW_CASES),
     },
     // A call with a deadline cannot be the library's blocking one, and works on copies.
     Suite {
@@ -139,8 +141,8 @@ const SUITES: [Suite; 7] = [
         filters: MESSAGES,
         environment: &[("PARHELION_CHECK", "0"), ("PARHELION_TIMEOUT", "30")],
         backends: EVERYWHERE,
-        ranks: ONE_NUMBER,
-        talk: Talk::Little,
+        ranks: FEW_RANKS,
+        talk: Talk::Most(FEW_CASES),
     },
 ];
 
@@ -279,7 +281,7 @@ impl Suite {
             command.arg("--large");
             limit = LARGE_LIMIT;
         }
-        let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-"), carrier.name());
+        let log = format!("{}-{}-{ranks}", self.row.replace(", ", "-").replace(' ', "-"), carrier.name());
         bounded(command, &log, Stderr::Captured, limit)
     }
 }

@@ -156,9 +156,13 @@ unsafe fn list<const PACK: bool>(packed: *mut u8, scattered: *mut u8, list: &Run
     // SAFETY: the caller's promise; the arms differ in what the compiler knows.
     unsafe {
         match (size, &list.indices) {
+            (1, Some(indices)) => indexed::<PACK, u8>(packed, scattered, indices),
+            (2, Some(indices)) => indexed::<PACK, u16>(packed.cast(), scattered.cast(), indices),
             (4, Some(indices)) => indexed::<PACK, u32>(packed.cast(), scattered.cast(), indices),
             (8, Some(indices)) => indexed::<PACK, u64>(packed.cast(), scattered.cast(), indices),
             (16, Some(indices)) => indexed::<PACK, [u64; 2]>(packed.cast(), scattered.cast(), indices),
+            (1, None) => listed::<PACK, 1>(packed, scattered, runs, 1),
+            (2, None) => listed::<PACK, 2>(packed, scattered, runs, 2),
             (4, None) => listed::<PACK, 4>(packed, scattered, runs, 4),
             (8, None) => listed::<PACK, 8>(packed, scattered, runs, 8),
             (16, None) => listed::<PACK, 16>(packed, scattered, runs, 16),

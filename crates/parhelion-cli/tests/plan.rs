@@ -51,6 +51,38 @@ fn a_graph_partitioner_cuts_no_more_than_slabs() {
     assert!(cut("graph") <= cut("slab"), "{} entries", cut("graph"));
 }
 
+/// A path of 40 points; `weight` is that of the edge after each.
+#[cfg(feature = "metis")]
+fn weighted_path(weight: impl Fn(usize) -> u64) -> String {
+    (1..=40).fold("40 39 001\n".to_owned(), |text, i| {
+        let before = if i > 1 { format!("{} {} ", i - 1, weight(i - 1)) } else { String::new() };
+        let after = if i < 40 { format!("{} {}", i + 1, weight(i)) } else { String::new() };
+        text + &before + &after + "\n"
+    })
+}
+
+#[cfg(feature = "metis")]
+#[test]
+fn the_partitioner_heeds_the_weights_in_a_graph() {
+    let scratch = Scratch::new("plan-weights");
+    // Without weights the halves are those of slabs; the edge in the middle is dear.
+    let path = scratch.file("dear.graph", &weighted_path(|i| if i == 20 { 1000 } else { 10 }));
+    let plan = plan(&[&path, "-n", "2", "--partition", "graph"]);
+    let owned = each(&plan, "owned");
+    assert!(owned.iter().sum::<u64>() == 40 && owned[0] != 20, "{owned:?}");
+}
+
+#[cfg(feature = "metis")]
+#[test]
+fn what_the_partitioner_refuses_is_one_line_from_every_rank() {
+    let scratch = Scratch::new("plan-refused");
+    let path = scratch.file("heavy.graph", &weighted_path(|_| 4_000_000_000));
+    let ended = parhelion(&["plan", &path, "-n", "3", "--partition", "graph"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("METIS counts the weights of edges"), "{}", ended.stderr);
+}
+
 #[cfg(not(feature = "metis"))]
 #[test]
 fn a_partitioner_that_was_not_built_is_named() {

@@ -19,8 +19,10 @@ use crate::text::{Lines, finite};
 /// The pattern, at rank 0.
 enum Pattern {
     Grid(Grid),
-    /// Directed edges: of a matrix its entries, of a graph both directions of each edge.
-    Edges {
+    /// With the weights it has, for the partitioner.
+    Graph(Graph),
+    /// The entries of a matrix.
+    Entries {
         indices: u32,
         edges: Vec<(u32, u32)>,
     },
@@ -30,7 +32,8 @@ impl Pattern {
     fn indices(&self) -> usize {
         match self {
             Pattern::Grid(grid) => grid.points() as usize,
-            Pattern::Edges { indices, .. } => *indices as usize,
+            Pattern::Graph(graph) => graph.len(),
+            Pattern::Entries { indices, .. } => *indices as usize,
         }
     }
 
@@ -41,9 +44,8 @@ impl Pattern {
         };
         if path.extension().is_some_and(|extension| extension == "graph") {
             let graph = Graph::from_metis(&text_of(path)?).map_err(|error| Error::file(path, error.kind()))?;
-            let indices = u32::try_from(graph.len()).map_err(|_| Error::file(path, "more vertices than 2^32"))?;
-            let edges = graph.directed_edges().map(|(from, to)| (from as u32, to as u32)).collect();
-            return Ok(Pattern::Edges { indices, edges });
+            u32::try_from(graph.len()).map_err(|_| Error::file(path, "more vertices than 2^32"))?;
+            return Ok(Pattern::Graph(graph));
         }
         let matrix = market::read(open(path)?).map_err(|error| Error::text(path, error))?;
         if matrix.rows != matrix.columns {
@@ -54,7 +56,7 @@ impl Pattern {
             return Err(Error::Line { path: path.clone(), line: matrix.size_line, reason });
         }
         let edges = matrix.entries.iter().map(|entry| (entry.row, entry.column)).collect();
-        Ok(Pattern::Edges { indices: matrix.rows, edges })
+        Ok(Pattern::Entries { indices: matrix.rows, edges })
     }
 
     /// Which rank owns which index.
@@ -67,7 +69,7 @@ impl Pattern {
             Partitioning::Graph => self.partitioned(ranks)?,
             Partitioning::File(path) => {
                 let parts = read_parts(open(path)?, indices as u32, ranks).map_err(|error| Error::text(path, error))?;
-                Partition::new(ranks, parts.into_iter().map(|part| part as usize).collect())?
+                Partition::new(ranks, parts.into_iter().map(|part| part as usize).collect()).map_err(refused)?
             }
         })
     }
@@ -78,24 +80,26 @@ impl Pattern {
             (Pattern::Grid(grid), None) => {
                 (0..grid.points()).map(|point| grid.place(point).map(|at| at as f64)).collect()
             }
-            (Pattern::Edges { .. }, None) => {
+            (Pattern::Graph(_) | Pattern::Entries { .. }, None) => {
                 return Err(Error::Input(
                     "--partition rcb needs to know where the indices are: --coordinates FILE".into(),
                 ));
             }
         };
-        Ok(Partition::by_coordinates(ranks, &points, None)?)
+        Partition::by_coordinates(ranks, &points, None).map_err(refused)
     }
 
     #[cfg(feature = "metis")]
     fn partitioned(&self, ranks: usize) -> Result<Partition> {
         let edges: Box<dyn Iterator<Item = (u64, u64)>> = match self {
+            Pattern::Graph(graph) => return Partition::by_graph(ranks, graph).map_err(refused),
             Pattern::Grid(grid) => {
                 Box::new((0..grid.points()).flat_map(|row| grid.columns(row).map(move |c| (row, c))))
             }
-            Pattern::Edges { edges, .. } => Box::new(edges.iter().map(|&(from, to)| (from.into(), to.into()))),
+            Pattern::Entries { edges, .. } => Box::new(edges.iter().map(|&(from, to)| (from.into(), to.into()))),
         };
-        Ok(Partition::by_graph(ranks, &Graph::from_edges(self.indices(), edges)?)?)
+        let graph = Graph::from_edges(self.indices(), edges).map_err(refused)?;
+        Partition::by_graph(ranks, &graph).map_err(refused)
     }
 
     #[cfg(not(feature = "metis"))]
@@ -105,24 +109,39 @@ impl Pattern {
 
     /// The edges of each rank's indices, as pairs, one rank's after the other; and how many pairs' numbers each gets.
     fn dealt(&self, partition: &Partition) -> (Vec<u32>, Vec<usize>) {
-        let Pattern::Edges { edges, .. } = self else { return (Vec::new(), vec![0; partition.parts()]) };
-        let owner = |edge: &(u32, u32)| partition.as_slice()[edge.0 as usize];
-        let mut counts = vec![0; partition.parts()];
-        edges.iter().for_each(|edge| counts[owner(edge)] += 2);
-        let mut next: Vec<usize> = Vec::with_capacity(counts.len());
-        let mut end = 0;
-        for count in &counts {
-            next.push(end);
-            end += count;
+        match self {
+            Pattern::Grid(_) => (Vec::new(), vec![0; partition.parts()]),
+            Pattern::Graph(graph) => {
+                deal(partition, || graph.directed_edges().map(|(from, to)| (from as u32, to as u32)))
+            }
+            Pattern::Entries { edges, .. } => deal(partition, || edges.iter().copied()),
         }
-        let mut dealt = vec![0; end];
-        for edge in edges {
-            let at = &mut next[owner(edge)];
-            (dealt[*at], dealt[*at + 1]) = *edge;
-            *at += 2;
-        }
-        (dealt, counts)
     }
+}
+
+/// [`Pattern::dealt`], of edges that come twice.
+fn deal<I: Iterator<Item = (u32, u32)>>(partition: &Partition, edges: impl Fn() -> I) -> (Vec<u32>, Vec<usize>) {
+    let owner = |edge: (u32, u32)| partition.as_slice()[edge.0 as usize];
+    let mut counts = vec![0; partition.parts()];
+    edges().for_each(|edge| counts[owner(edge)] += 2);
+    let mut next: Vec<usize> = Vec::with_capacity(counts.len());
+    let mut end = 0;
+    for count in &counts {
+        next.push(end);
+        end += count;
+    }
+    let mut dealt = vec![0; end];
+    for edge in edges() {
+        let at = &mut next[owner(edge)];
+        (dealt[*at], dealt[*at + 1]) = edge;
+        *at += 2;
+    }
+    (dealt, counts)
+}
+
+/// What the library says to rank 0 alone, as an error that all ranks hear of.
+fn refused(error: parhelion::Error) -> Error {
+    Error::Input(error.kind().to_string())
 }
 
 /// What `--partition graph` comes to in a program that was built without METIS.

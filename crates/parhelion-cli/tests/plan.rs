@@ -66,7 +66,7 @@ fn weighted_path(weight: impl Fn(usize) -> u64) -> String {
 fn the_partitioner_heeds_the_weights_in_a_graph() {
     let scratch = Scratch::new("plan-weights");
     // Without weights the halves are those of slabs; the edge in the middle is dear.
-    let path = scratch.file("dear.graph", &weighted_path(|i| if i == 20 { 1000 } else { 10 }));
+    let path = scratch.file("dear.graph", weighted_path(|i| if i == 20 { 1000 } else { 10 }));
     let plan = plan(&[&path, "-n", "2", "--partition", "graph"]);
     let owned = each(&plan, "owned");
     assert!(owned.iter().sum::<u64>() == 40 && owned[0] != 20, "{owned:?}");
@@ -76,7 +76,7 @@ fn the_partitioner_heeds_the_weights_in_a_graph() {
 #[test]
 fn what_the_partitioner_refuses_is_one_line_from_every_rank() {
     let scratch = Scratch::new("plan-refused");
-    let path = scratch.file("heavy.graph", &weighted_path(|_| 4_000_000_000));
+    let path = scratch.file("heavy.graph", weighted_path(|_| 4_000_000_000));
     let ended = parhelion(&["plan", &path, "-n", "3", "--partition", "graph"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);

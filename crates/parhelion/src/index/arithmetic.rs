@@ -13,6 +13,12 @@ impl<T: Element> DistVector<T> {
         self.owned_mut().fill(value);
     }
 
+    /// Writes `value` of its global index to every owned element. Local; called in local order.
+    pub fn fill_with(&mut self, mut value: impl FnMut(u64) -> T) {
+        let descriptor = self.descriptor().clone();
+        self.owned_mut().iter_mut().zip(descriptor.owned()).for_each(|(x, global)| *x = value(global));
+    }
+
     /// Calls `f` with every owned element and its counterpart in `other`, in local order. Local.
     ///
     /// # Errors

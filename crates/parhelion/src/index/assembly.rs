@@ -32,7 +32,7 @@ impl Assembly {
         wanted.extend_from_slice(edges.outside());
         wanted.sort_unstable();
         wanted.dedup();
-        let total = total(rounds, &owned)?;
+        let total = total(rounds, &owned, coverage)?;
         let counts_here = !replicated || rounds.rank() == 0;
         let registered = if counts_here { owned.runs() } else { Vec::new() };
         let mut found = directory::find(rounds, total, &registered, &wanted, coverage, "needs in its halo")?;
@@ -41,7 +41,7 @@ impl Assembly {
         }
         let counted = complement(owned.len(), &found.shared);
         let len = owned.len() + wanted.len();
-        let overlap = overlap(rounds, communicator, owned.len(), len, &counted, &found.shared)?;
+        let overlap = overlap(rounds, communicator, owned.len(), len, &counted, found.shared)?;
 
         let mut order: Vec<(usize, usize, u64)> =
             found.sources.iter().zip(&wanted).map(|(&(owner, local), &global)| (owner, local, global)).collect();
@@ -97,13 +97,13 @@ fn overlap(
     owned: usize,
     len: usize,
     counted: &Layout,
-    shared: &[Shared],
+    shared: Vec<Shared>,
 ) -> Result<Option<Overlap>> {
     if rounds.largest(vec![shared.len() as i64])?[0] == 0 {
         return Ok(None);
     }
     let mut by_master: BTreeMap<usize, Need> = BTreeMap::new();
-    for s in shared {
+    for s in &shared {
         let new = || Need { owner: s.master, here: Vec::new(), there: Vec::new() };
         let need = by_master.entry(s.master).or_insert_with(new);
         need.here.push((s.local, s.len));
@@ -123,5 +123,5 @@ fn overlap(
     }
     let exchanges = Exchanges::new(communicator);
     exchanges.prepare(|| Ok(plan))?;
-    Ok(Some(Overlap { exchanges, degrees }))
+    Ok(Some(Overlap { exchanges, degrees, shared }))
 }

@@ -1,5 +1,7 @@
 //! Making a [`Descriptor`]: [`Builder`], then [`Pattern`], then [`Pattern::assemble`].
 
+use std::fmt;
+
 use parhelion_comm::{Communicator, Error, ErrorKind, Op, Result};
 
 use super::Descriptor;
@@ -7,7 +9,7 @@ use super::adjacency::Edges;
 use super::assembly::Assembly;
 use super::directory;
 use super::numbering::Owned;
-use crate::halo::Rounds;
+use crate::halo::{Rounds, mix};
 
 /// The first step of making a [`Descriptor`]: who owns what.
 ///
@@ -47,30 +49,41 @@ pub struct Pattern {
     halo: Vec<u64>,
 }
 
-/// How ownership was said, and the number of indices where that says it: equal on all ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+/// How ownership was said, with what of it is equal on all ranks.
+#[derive(Debug, Clone, Copy)]
+enum Kind<'a> {
     Blocks,
     OwnerOf(u64),
-    Owners(u64),
+    Owners(&'a [usize]),
     Listed,
     Replicated(u64),
 }
 
-impl Kind {
-    fn words(self) -> [i64; 2] {
+impl Kind<'_> {
+    /// The method, the number of indices where that is said, and a digest of the owners where they are `checked`.
+    fn words(self, checked: bool) -> [i64; 3] {
         match self {
-            Kind::Blocks => [0, 0],
-            Kind::OwnerOf(total) => [1, total as i64],
-            Kind::Owners(total) => [2, total as i64],
-            Kind::Listed => [3, 0],
-            Kind::Replicated(total) => [4, total as i64],
+            Kind::Blocks => [0, 0, 0],
+            Kind::OwnerOf(total) => [1, total as i64, 0],
+            Kind::Owners(owners) => {
+                let digest = |owners: &[usize]| owners.iter().fold(0, |digest, &owner| mix(digest ^ owner as u64));
+                [2, owners.len() as i64, if checked { digest(owners) as i64 } else { 0 }]
+            }
+            Kind::Listed => [3, 0, 0],
+            Kind::Replicated(total) => [4, total as i64, 0],
         }
     }
+}
 
-    fn describe([kind, total]: [i64; 2]) -> String {
-        let method = ["blocks", "owner_of", "owners", "owned", "replicated"][kind as usize];
-        if kind == 0 || kind == 3 { method.to_owned() } else { format!("{method} of {} indices", total as u64) }
+impl fmt::Display for Kind<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Blocks => write!(f, "blocks"),
+            Kind::OwnerOf(total) => write!(f, "owner_of of {total} indices"),
+            Kind::Owners(owners) => write!(f, "owners of {} indices", owners.len()),
+            Kind::Listed => write!(f, "owned"),
+            Kind::Replicated(total) => write!(f, "replicated of {total} indices"),
+        }
     }
 }
 
@@ -83,7 +96,10 @@ impl Builder {
     pub fn blocks(self, len: usize) -> Pattern {
         let owned = self.agree(Kind::Blocks).and_then(|_| {
             let before = self.communicator.exclusive_scan(&[len as u64], Op::Sum)?;
-            Ok(Owned::Range { start: before.map_or(0, |sum| sum[0]), len })
+            let start = before.map_or(0, |sum| sum[0]);
+            // Of sums that wrap the first does so at the end of a block that begins below 2^64.
+            let end = start.checked_add(len as u64);
+            end.map(|_| Owned::Range { start, len }).ok_or_else(|| too_many_indices(start, len))
         });
         self.owning(owned, Coverage::Any)
     }
@@ -97,10 +113,10 @@ impl Builder {
     }
 
     /// The indices `0..owners.len()`, each owned by the rank that `owners`, equal on all ranks, has for it; in ascending
-    /// order. Collective: a reduction.
+    /// order. Collective: a reduction. Where the communicator's checks are on, ranks with other owners are found out.
     pub fn owners(self, owners: &[usize]) -> Pattern {
         let (rank, size) = (self.communicator.rank(), self.communicator.size());
-        let owned = self.agree(Kind::Owners(owners.len() as u64)).and_then(|_| {
+        let owned = self.agree(Kind::Owners(owners)).and_then(|_| {
             if let Some(i) = owners.iter().position(|&owner| owner >= size) {
                 return Err(no_such_rank(i as u64, owners[i], size));
             }
@@ -129,28 +145,48 @@ impl Builder {
     }
 
     /// Makes sure that all ranks called the same method, so that what follows matches.
-    fn agree(&self, kind: Kind) -> Result<Rounds> {
+    fn agree(&self, kind: Kind<'_>) -> Result<Rounds> {
         let mut rounds = Rounds::new(&self.communicator)?;
-        let [method, total] = kind.words();
+        let words = kind.words(rounds.checks());
         // Equal numbers have equal largest values of themselves and of their complements.
-        let most = rounds.largest(vec![method, !method, total, !total])?;
-        if most[0] != !most[1] || most[2] != !most[3] {
-            let text = format!(
-                "rank {} gives the owners by {}, another rank otherwise; all ranks call the same method for the same indices",
-                rounds.rank(),
-                Kind::describe([method, total])
-            );
-            return Err(Error::new("descriptor", ErrorKind::Mismatch(text)));
-        }
-        Ok(rounds)
+        let most = rounds.largest(words.into_iter().flat_map(|word| [word, !word]).collect())?;
+        let same = |i: usize| most[2 * i] == !most[2 * i + 1];
+        let text = if !same(0) || !same(1) {
+            format!(
+                "rank {} gives the owners by {kind}, another rank otherwise; all ranks call the same method for the same \
+                 indices",
+                rounds.rank()
+            )
+        } else if !same(2) {
+            "the owners that ranks give to `owners` differ; all ranks give the same".to_owned()
+        } else {
+            return Ok(rounds);
+        };
+        Err(Error::new("descriptor", ErrorKind::Mismatch(text)))
     }
 }
 
 /// One more than the largest index that any rank owns. Collective.
-pub(super) fn total(rounds: &mut Rounds, owned: &Owned) -> Result<u64> {
-    // Order-preserving, so that the largest of all is the largest as a word, too.
-    let end = rounds.largest(vec![(owned.end() ^ 1 << 63) as i64])?[0];
-    Ok(end as u64 ^ 1 << 63)
+///
+/// # Errors
+/// At every rank: ranks that disagree about what is to hold of the indices.
+pub(super) fn total(rounds: &mut Rounds, owned: &Owned, coverage: Coverage) -> Result<u64> {
+    let word = coverage as i64;
+    // The end with its highest bit changed keeps its order as a word, so that the largest of all is the largest word.
+    let most = rounds.largest(vec![(owned.end() ^ 1 << 63) as i64, word, !word])?;
+    if most[1] != !most[2] {
+        let text = format!(
+            "rank {} asks for coverage {coverage:?}, another rank for another; all ranks ask for the same",
+            rounds.rank()
+        );
+        return Err(Error::new("assemble", ErrorKind::Mismatch(text)));
+    }
+    Ok(most[0] as u64 ^ 1 << 63)
+}
+
+fn too_many_indices(start: u64, len: usize) -> Error {
+    let text = format!("a block of {len} indices from {start} on; there are at most 2^64 - 1 indices");
+    Error::new("descriptor", ErrorKind::InvalidArgument(text))
 }
 
 fn no_such_rank(global: u64, owner: usize, size: usize) -> Error {
@@ -172,7 +208,7 @@ fn deal(rounds: &mut Rounds, total: u64, mut owner: impl FnMut(u64) -> usize) ->
         }
         let words = letters.entry(owner).or_default();
         match &mut words[..] {
-            [.., start, len] if *start + *len == global as i64 => *len += 1,
+            [.., start, len] if *start as u64 + *len as u64 == global => *len += 1,
             _ => words.extend([global as i64, 1]),
         }
     }
@@ -180,7 +216,7 @@ fn deal(rounds: &mut Rounds, total: u64, mut owner: impl FnMut(u64) -> usize) ->
     let received = rounds.exchange(letters.into_iter().collect())?;
     // The shares ascend with their ranks, and so do the indices.
     let runs = received.iter().flat_map(|(_, words)| words.chunks_exact(2));
-    Owned::new(runs.flat_map(|w| w[0] as u64..(w[0] + w[1]) as u64).collect())
+    Owned::new(runs.flat_map(|w| w[0] as u64..w[0] as u64 + w[1] as u64).collect())
 }
 
 impl Pattern {
@@ -264,7 +300,7 @@ impl Pattern {
     /// The owners of `wanted`, which ascend. Collective, where all ranks are [`sound`](Self::sound).
     pub(super) fn find_owners(&self, rounds: &mut Rounds, wanted: &[u64]) -> Result<Vec<usize>> {
         let owned = self.owned.as_ref().expect("what is not sound has no owners");
-        let total = total(rounds, owned)?;
+        let total = total(rounds, owned, self.coverage)?;
         let registered = if self.replicated && rounds.rank() != 0 { Vec::new() } else { owned.runs() };
         let found = directory::find(rounds, total, &registered, wanted, self.coverage, "has entries for")?;
         Ok(found.sources.into_iter().map(|(owner, _)| owner).collect())
@@ -277,8 +313,8 @@ impl Pattern {
     /// checks are on, [`Plan::verify`](crate::halo::Plan::verify) follows.
     ///
     /// # Errors
-    /// At every rank, if at any one: ranks that disagree about how ownership is given, an owner that is no rank, an index
-    /// listed twice, an index needed that nobody owns, what [`Coverage`] forbids. What the backend reports.
+    /// At every rank, if at any one: ranks that disagree about how ownership is given or about the coverage, an owner that is
+    /// no rank, blocks of more than 2^64 - 1 indices, an index listed twice, an index needed that nobody owns, what [`Coverage`] forbids. What the backend reports.
     pub fn assemble(self) -> Result<Descriptor> {
         let mut rounds = Rounds::new(&self.communicator)?;
         let Pattern { communicator, owned, coverage, replicated, edges, halo } = self;

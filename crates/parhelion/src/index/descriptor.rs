@@ -9,6 +9,7 @@ use parhelion_comm::{Communicator, Layout, Result};
 use super::List;
 use super::adjacency::Adjacency;
 use super::builder::Builder;
+use super::directory::Shared;
 use super::numbering::{Owned, Places, Run};
 use crate::halo::{Decision, Exchanges, Plan, Settings};
 
@@ -48,6 +49,8 @@ pub(super) struct Overlap {
     pub(super) exchanges: Arc<Exchanges>,
     /// How many ranks own each owned index.
     pub(super) degrees: Vec<u32>,
+    /// What a lower rank owns too, ascending.
+    pub(super) shared: Vec<Shared>,
 }
 
 /// What [`Descriptor::extend`] added.
@@ -249,6 +252,18 @@ impl Descriptor {
     /// How many ranks own each owned index, by local index; `None` where no index has two owners on any rank.
     pub fn degrees(&self) -> Option<&[u32]> {
         self.inner.overlap.as_ref().map(|overlap| &overlap.degrees[..])
+    }
+
+    /// The lowest of the ranks that own the index at a local one: the one that counts it in sums, and whose value the others
+    /// and halos get. `None` from [`len`](Self::len) on.
+    pub fn master(&self, local: usize) -> Option<usize> {
+        if local >= self.owned_len() {
+            return self.global(local).and_then(|global| self.owner(global));
+        }
+        let shared = self.inner.overlap.as_ref().map_or(&[][..], |overlap| &overlap.shared);
+        let before = &shared[..shared.partition_point(|run| run.local <= local)];
+        let run = before.last().filter(|run| local < run.local + run.len);
+        Some(run.map_or(self.rank(), |run| run.master))
     }
 
     /// Who sends what to whom to make the copies of shared points agree: from the lowest owner of a point, its master, to

@@ -31,13 +31,14 @@ pub(super) struct Shared {
     pub(super) there: usize,
 }
 
-/// The slices of `0..total`.
+/// The slices of `0..total`; all of them empty for none.
 struct Slices {
     total: u64,
     ranks: u128,
 }
 
 impl Slices {
+    /// Of an index below the total.
     fn of(&self, global: u64) -> usize {
         (u128::from(global) * self.ranks / u128::from(self.total)) as usize
     }
@@ -60,7 +61,7 @@ pub(super) fn find(
     coverage: Coverage,
     purpose: &str,
 ) -> Result<Found> {
-    let slices = Slices { total: total.max(1), ranks: rounds.size() as u128 };
+    let slices = Slices { total, ranks: rounds.size() as u128 };
     let known = &wanted[..wanted.partition_point(|&g| g < total)];
     let mut letters: BTreeMap<usize, (Vec<i64>, &[u64])> = BTreeMap::new();
     for run in owned {
@@ -142,7 +143,7 @@ impl Slice {
             let runs = words[1..].chunks_exact(3).take(words[0] as usize);
             entries.extend(runs.map(|w| Entry {
                 start: w[0] as u64,
-                end: (w[0] + w[1]) as u64,
+                end: w[0] as u64 + w[1] as u64,
                 local: w[2] as u64,
                 rank: *rank,
             }));
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn slices_are_equal_and_cover_everything() {
-        for total in [1, 2, 7, 64, 1000, u64::MAX] {
+        for total in [0, 1, 2, 7, 64, 1000, u64::MAX] {
             for ranks in [1, 2, 3, 7, 16] {
                 let slices = Slices { total, ranks };
                 assert_eq!((slices.start(0), slices.start(ranks as usize)), (0, total));
@@ -247,6 +248,16 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_slice_holds_indices_that_no_signed_number_is() {
+        let largest = u64::MAX - 1;
+        for start in [i64::MAX as u64 - 1, i64::MAX as u64, 1 << 63, largest - 1] {
+            let slice = Slice::of(&[(3, vec![1, start as i64, 2, 70])]);
+            let entry = slice.entries[0];
+            assert_eq!((entry.start, entry.end, entry.local, entry.rank), (start, start + 2, 70, 3));
         }
     }
 

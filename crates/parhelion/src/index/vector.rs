@@ -51,9 +51,9 @@ impl<T: Element> DistVector<T> {
     }
 
     /// A vector whose owned elements are `value` of their global index. Local; called in local order.
-    pub fn from_fn(descriptor: &Descriptor, mut value: impl FnMut(u64) -> T) -> Self {
+    pub fn from_fn(descriptor: &Descriptor, value: impl FnMut(u64) -> T) -> Self {
         let mut vector = Self::zeros(descriptor);
-        vector.memory.iter_mut().zip(descriptor.owned()).for_each(|(x, global)| *x = value(global));
+        vector.fill_with(value);
         vector
     }
 

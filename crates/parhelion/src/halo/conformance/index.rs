@@ -380,6 +380,12 @@ fn overlap(c: &Communicator) -> Outcome {
     };
     let want: Vec<u32> = (0..11).map(|local| 1 + u32::from(other(local).is_some())).collect();
     ensure(degrees == want, format_args!("degrees {degrees:?}"))?;
+    let masters: Vec<_> = (0..index.len()).map_while(|local| index.master(local)).collect();
+    let owned = (0..11).map(|local| other(local).map_or(c.rank(), |other| other.min(c.rank())));
+    // Of the one index in the halo the lowest of its owners, too.
+    let halo = index.halo().iter().filter_map(|&global| index.owner(global));
+    let want: Vec<_> = owned.chain(halo).collect();
+    ensure(masters == want && index.master(index.len()).is_none(), format_args!("masters {masters:?}, not {want:?}"))?;
     if let Some(plan) = index.overlap_plan() {
         plan.verify(c)?;
     }
@@ -483,6 +489,20 @@ fn faults(c: &Communicator) -> Outcome {
         ));
         let ways = if last { Descriptor::builder(c).replicated(9) } else { blocks() };
         cases.push(("ownership given in two ways", ways.assemble(), "same method".to_owned()));
+        let coverage = if last { Coverage::AtMostOnce } else { Coverage::Once };
+        cases.push((
+            "ranks that want different coverage",
+            listed(mine.clone()).coverage(coverage).assemble(),
+            "another rank for another".to_owned(),
+        ));
+        if c.config().checks {
+            let owners = if last { [1, 0] } else { [0, 1] };
+            cases.push((
+                "owners that are not those of other ranks",
+                Descriptor::builder(c).owners(&owners).assemble(),
+                "all ranks give the same".to_owned(),
+            ));
+        }
     }
     for (what, outcome, words) in cases {
         let error = match outcome {

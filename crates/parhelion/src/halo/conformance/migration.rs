@@ -203,14 +203,12 @@ fn rebuilt(c: &Communicator) -> Outcome {
 
 fn faults(c: &Communicator) -> Outcome {
     let n = 4 * c.size() as u64;
-    let last = c.rank() + 1 == c.size();
     let blocks = Descriptor::builder(c).blocks(4).assemble()?;
     let longer = Descriptor::builder(c).blocks(5).assemble()?;
     let mine = 4 * c.rank() as u64..4 * c.rank() as u64 + 4;
     let gap = Descriptor::builder(c).owned(mine.filter(|&i| i != 1)).coverage(Coverage::AtMostOnce).assemble()?;
     let other = c.dup()?;
     let elsewhere = Descriptor::builder(&other).blocks(4).assemble()?;
-    let wrong = if last { c.size() } else { 0 };
     let cases = [
         ("a longer target", Migration::new(&blocks, &longer).err(), format!("{} indices", n + c.size() as u64)),
         ("an index nobody has", Migration::new(&gap, &blocks).err(), "index 1, which rank 0 is to get".to_owned()),
@@ -227,7 +225,7 @@ fn faults(c: &Communicator) -> Outcome {
         ),
         (
             "an owner that is no rank",
-            blocks.rebuild(Descriptor::builder(c).owners(&[0, wrong])).err(),
+            blocks.rebuild(Descriptor::builder(c).owner_of(n, |i| if i + 1 == n { c.size() } else { 0 })).err(),
             format!("rank {}", c.size()),
         ),
     ];

@@ -8,6 +8,7 @@ mod check;
 mod choice;
 mod collection;
 mod columns;
+mod extremes;
 mod fill;
 mod flight;
 mod index;
@@ -30,6 +31,7 @@ pub fn suite() -> Vec<Case> {
         flight::CASES,
         adjoint::CASES,
         index::CASES,
+        extremes::CASES,
         layers::CASES,
         lists::CASES,
         migration::CASES,

@@ -182,17 +182,19 @@ impl Partition {
         Ok(if most > 0.0 { most * self.parts as f64 / all } else { 1.0 })
     }
 
-    /// The sum of the weights of the graph's edges between different parts: of edges without weights, their number.
+    /// The sum of the weights of the graph's edges between different parts: of edges without weights, their number. A sum
+    /// beyond 2^64 - 1 is given as that.
     ///
     /// # Panics
     /// The graph does not have a vertex for each index.
     pub fn edge_cut(&self, graph: &Graph) -> u64 {
         assert_eq!(graph.len(), self.len(), "the graph's vertices are not the partition's indices");
-        let mut cut = 0;
+        let mut cut = 0u64;
         for vertex in 0..graph.len() {
             let neighbours = graph.neighbours(vertex).iter().enumerate();
             let away = neighbours.filter(|&(_, &other)| other > vertex && self.owners[other] != self.owners[vertex]);
-            cut += away.map(|(i, _)| graph.edge_weights(vertex).map_or(1, |weights| weights[i])).sum::<u64>();
+            let weights = away.map(|(i, _)| graph.edge_weights(vertex).map_or(1, |weights| weights[i]));
+            cut = weights.fold(cut, u64::saturating_add);
         }
         cut
     }
@@ -217,7 +219,23 @@ impl fmt::Display for Partition {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_partition_that_is_none(
+            parts in 0usize..5,
+            text in prop_oneof!["([0-6]|[ \t#%x-]|\r?\n){0,40}", any::<String>()],
+        ) {
+            let Ok(partition) = Partition::from_text(parts, &text) else { return Ok(()) };
+            prop_assert!(partition.len() <= text.lines().count());
+            prop_assert!(partition.as_slice().iter().all(|&part| part < parts));
+            let again: String = partition.as_slice().iter().map(|part| format!("{part}\n")).collect();
+            prop_assert_eq!(Partition::from_text(parts, &again).unwrap(), partition);
+        }
+    }
 
     #[test]
     fn slabs_ascend_and_differ_by_one_at_most() {
@@ -256,6 +274,13 @@ mod tests {
     fn a_part_beyond_the_last_is_refused_by_name() {
         let error = Partition::new(2, vec![0, 1, 2]).unwrap_err().to_string();
         assert!(error.contains("index 2") && error.contains("part 2"), "{error}");
+    }
+
+    #[test]
+    fn a_cut_of_weights_that_no_number_holds_is_the_largest_number() {
+        let graph = Graph::from_metis("3 2 1\n2 18446744073709551615\n1 18446744073709551615 3 1\n2 1\n").unwrap();
+        let cut = |owners| Partition::new(3, owners).unwrap().edge_cut(&graph);
+        assert_eq!([cut(vec![0, 1, 1]), cut(vec![0, 0, 1]), cut(vec![0, 1, 2])], [u64::MAX, 1, u64::MAX]);
     }
 
     #[test]

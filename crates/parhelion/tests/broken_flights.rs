@@ -169,3 +169,57 @@ fn a_decision_that_only_some_ranks_have_is_found() {
         DistArray::<f64, 1>::zeros(&again)?.exchange()
     });
 }
+
+/// A vector of which each rank has copies of the other's elements, all ones.
+fn ones(world: &Communicator, scheme: Scheme) -> Result<DistVector<u64>> {
+    let index = Descriptor::builder(world).blocks(4).halo(0..8).assemble()?;
+    index.set_scheme(scheme);
+    let mut x = DistVector::zeros(&index);
+    x.local_mut().fill(1);
+    Ok(x)
+}
+
+#[test]
+fn a_panic_of_the_operator_of_a_started_adjoint_goes_on_and_keeps_nobody() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            let rank = world.rank();
+            let x = ones(&world, scheme)?;
+            let inflight = x.start_exchange_adjoint(move |a: u64, b: u64| {
+                assert!(rank == 0, "the operator of rank 1");
+                a + b
+            })?;
+            let end = catch_unwind(AssertUnwindSafe(|| inflight.finish()));
+            if rank == 1 {
+                end.expect_err("it panicked");
+            } else if let Ok(x) = end.expect("only the operator of rank 1 panics") {
+                assert_eq!(x.owned(), [2; 4], "{scheme}");
+            }
+            Ok::<_, Error>(())
+        });
+        ends.unwrap();
+    }
+}
+
+#[test]
+fn a_forgotten_adjoint_is_an_error_for_those_who_wait_for_it_or_none_at_all() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            let inflight = ones(&world, scheme)?.start_exchange_adjoint(Op::Sum)?;
+            if world.rank() == 0 {
+                std::mem::forget(inflight);
+                return Ok(None);
+            }
+            Ok::<_, Error>(Some(inflight.finish().map(|x| x.owned().to_vec())))
+        });
+        match &ends.unwrap()[1] {
+            Some(Ok(owned)) => assert_eq!(owned, &[2; 4], "{scheme}"),
+            Some(Err(error)) => {
+                let kind = error.kind();
+                let told = matches!(kind, ErrorKind::PeerLost { .. } | ErrorKind::Timeout(_) | ErrorKind::Deadlock(_));
+                assert!(told, "{scheme}: {error}");
+            }
+            None => panic!("rank 1 finishes"),
+        }
+    }
+}

@@ -49,9 +49,17 @@ pub(crate) struct Columns {
     pub(crate) count: usize,
     pub(crate) order: Order,
     pub(crate) leading: Leading,
+    /// In every buffer of a plan but the first, where these are not as the first.
+    pub(crate) further: Option<Leading>,
 }
 
 impl Columns {
+    /// Those in one buffer of a plan.
+    fn of(&self, patch: usize) -> Columns {
+        let leading = self.further.filter(|_| patch > 0).unwrap_or(self.leading);
+        Columns { leading, further: None, ..*self }
+    }
+
     /// What lies between two rows, or two columns, of a buffer with `len` elements in each column.
     pub(crate) fn leading_of(&self, len: usize) -> usize {
         match (self.leading, self.order) {
@@ -105,7 +113,8 @@ impl Plan {
             );
             return Err(Error::new("exchange", ErrorKind::Mismatch(text)));
         }
-        let leading: Vec<usize> = self.patches().iter().map(|patch| columns.leading_of(patch.len)).collect();
+        let patches = self.patches().iter().enumerate();
+        let leading: Vec<usize> = patches.map(|(at, patch)| columns.of(at).leading_of(patch.len)).collect();
         let words: Vec<i64> = leading.iter().map(|&leading| leading as i64).collect();
         let told = self.neighbours().into_iter().map(|peer| (peer, words.clone())).collect();
         let told: BTreeMap<usize, Vec<i64>> = rounds.exchange(told)?.into_iter().collect();
@@ -124,7 +133,7 @@ impl Plan {
             Region { cells: cells(&layout), layout }
         };
         let patch = |(at, patch): (usize, &Patch)| {
-            let len = columns.elements(patch.len).expect("buffers of so many elements were allocated");
+            let len = columns.of(at).elements(patch.len).expect("buffers of so many elements were allocated");
             Patch {
                 len,
                 parent: Cells::List(len),
@@ -186,7 +195,8 @@ mod tests {
                 for (order, leading) in
                     [(Order::RowMajor, count), (Order::RowMajor, count + 2), (Order::ColumnMajor, 12)]
                 {
-                    let columns = Columns { count, order, leading: Leading::Given { value: leading, number: 0 } };
+                    let columns =
+                        Columns { count, order, leading: Leading::Given { value: leading, number: 0 }, further: None };
                     let rows: Vec<usize> = layout.iter_runs().flat_map(|(start, len)| start..start + len).collect();
                     let want: Vec<usize> = match order {
                         Order::RowMajor => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parhelion_comm::{Element, Reduction, Result};
 
-use super::adjoint::exchange_adjoint_of;
+use super::adjoint::{AdjointInFlight, exchange_adjoint_of, start_exchange_adjoint_of};
 use super::auto::Decision;
 use super::pool::Exchanges;
 use super::scheme::Settings;
@@ -89,5 +89,15 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// As [`exchange_adjoint`](super::exchange_adjoint).
     pub fn exchange_adjoint(&mut self, op: impl Reduction<T>) -> Result<()> {
         exchange_adjoint_of(self, &op)
+    }
+
+    /// Starts [`exchange_adjoint`](Self::exchange_adjoint):
+    /// [`start_exchange_adjoint`](super::start_exchange_adjoint) of this array alone, by any operator. The owned cells stay
+    /// readable; the array comes back from [`AdjointInFlight::finish`]. Collective; does not wait for the neighbours.
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](super::exchange_adjoint).
+    pub fn start_exchange_adjoint<O: Reduction<T>>(self, op: O) -> Result<AdjointInFlight<Self, O>> {
+        start_exchange_adjoint_of(self, op)
     }
 }

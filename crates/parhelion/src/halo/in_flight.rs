@@ -60,20 +60,42 @@ impl<F: Fields> InFlight<F> {
     ///
     /// # Errors
     /// A lost neighbour, a timeout, a deadlock. The arrays are then gone, and exchanges of their decomposition are refused.
-    pub fn finish(mut self) -> Result<F> {
-        let mut flight = self.flight.take().expect("an exchange has its arrays until it is finished");
-        let Some((home, mut lease)) = flight.lease.take() else { return Ok(flight.fields) };
-        // SAFETY: `start` took the arrays' buffers, and the arrays are here.
-        let result = unsafe { lease.exchange.finish(&lease.buffers, Landing::Replace) };
-        let kept = match result {
-            Ok(()) => Ok(flight.fields),
-            Err(error) => {
-                lease.exchange.abandon(memory_of(flight.fields));
-                Err(error)
+    pub fn finish(self) -> Result<F> {
+        self.land(Landing::Replace)
+    }
+
+    /// Takes `fields` into a flight of its own, one way or the other.
+    pub(super) fn start(mut fields: F, way: Way) -> Result<Self> {
+        let lease = match begin(&mut fields, way) {
+            Ok(lease) => lease,
+            Err(Failed { error, lease }) => {
+                if let Some((home, mut lease)) = lease {
+                    lease.exchange.abandon(memory_of(fields));
+                    home.put(lease);
+                }
+                return Err(error);
             }
         };
+        Ok(InFlight { flight: Some(Flight { fields, lease }) })
+    }
+
+    /// [`finish`](InFlight::finish), whatever is to be done with what arrives.
+    pub(super) fn land(mut self, landing: Landing<'_>) -> Result<F> {
+        let flight = self.flight.take().expect("an exchange has its arrays until it is finished");
+        let Some((home, mut lease)) = flight.lease else { return Ok(flight.fields) };
+        // SAFETY: `start` took the arrays' buffers, and the arrays are here.
+        let end = unsafe { land(&mut lease, landing) };
+        let failure = match end {
+            Ok(Ok(())) => {
+                home.put(lease);
+                return Ok(flight.fields);
+            }
+            Ok(Err(error)) => Ok(error),
+            Err(panic) => Err(panic),
+        };
+        lease.exchange.abandon(memory_of(flight.fields));
         home.put(lease);
-        kept
+        Err(failure.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     /// The arrays themselves, of which only owned cells may be looked at.
@@ -134,18 +156,8 @@ impl<F: Fields> std::fmt::Debug for InFlight<F> {
 /// # Errors
 /// Settings of a decomposition that do not fit; arrays of different communicators; ranks that disagree about the
 /// arrays; what the backend reports. The arrays are then gone.
-pub fn start_exchange<F: Fields>(mut fields: F) -> Result<InFlight<F>> {
-    let lease = match begin(&mut fields, Way::Forward) {
-        Ok(lease) => lease,
-        Err(Failed { error, lease }) => {
-            if let Some((home, mut lease)) = lease {
-                lease.exchange.abandon(memory_of(fields));
-                home.put(lease);
-            }
-            return Err(error);
-        }
-    };
-    Ok(InFlight { flight: Some(Flight { fields, lease }) })
+pub fn start_exchange<F: Fields>(fields: F) -> Result<InFlight<F>> {
+    InFlight::start(fields, Way::Forward)
 }
 
 /// Fills the halos of `fields`, one array or several: [`start_exchange`] and [`InFlight::finish`] in one call, with the
@@ -193,17 +205,26 @@ fn both(fields: &mut dyn Sealed, way: Way, landing: Landing<'_>) -> (End, Option
         Err(Failed { error, lease }) => return (Ok(Err(error)), lease),
     };
     // SAFETY: `begin` took the fields' buffers, and the fields are here.
-    let mut finish = || unsafe { lease.exchange.finish(&lease.buffers, landing) };
-    let end = match landing {
-        Landing::Replace => Ok(finish()),
-        // A closure may panic, with the neighbours still reading: that ends as an error does.
-        Landing::Combine(_) => catch_unwind(AssertUnwindSafe(finish)),
-    };
+    let end = unsafe { land(&mut lease, landing) };
     if matches!(end, Ok(Ok(()))) {
         home.put(lease);
         return (end, None);
     }
     (end, Some((home, lease)))
+}
+
+/// Finishes what was started.
+///
+/// # Safety
+/// As [`Exchange::finish`](super::Exchange::finish), of the buffers of the lease.
+unsafe fn land(lease: &mut Lease, landing: Landing<'_>) -> End {
+    // SAFETY: the caller's promise.
+    let mut finish = || unsafe { lease.exchange.finish(&lease.buffers, landing) };
+    match landing {
+        Landing::Replace => Ok(finish()),
+        // A closure may panic, with the neighbours still reading: that ends as an error does.
+        Landing::Combine(_) => catch_unwind(AssertUnwindSafe(finish)),
+    }
 }
 
 /// [`both`], after which the fields are the caller's: if it failed half-way, in other memory.

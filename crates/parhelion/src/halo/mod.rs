@@ -38,8 +38,8 @@ mod svg;
 mod turns;
 mod verify;
 
-pub use adjoint::exchange_adjoint;
-pub(crate) use adjoint::exchange_adjoint_of;
+pub use adjoint::{AdjointInFlight, exchange_adjoint, start_exchange_adjoint};
+pub(crate) use adjoint::{exchange_adjoint_of, start_exchange_adjoint_of};
 pub use auto::{Decision, Timing};
 pub use cells::Cells;
 pub use columns::Order;

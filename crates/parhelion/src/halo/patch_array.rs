@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parhelion_comm::{Communicator, Element, ElementType, Kernel, Memory, Op, Reduction, Result};
 
-use super::adjoint::exchange_adjoint_of;
+use super::adjoint::{AdjointInFlight, exchange_adjoint_of, start_exchange_adjoint_of};
 use super::auto::Decision;
 use super::fields::{Fields, sealed};
 use super::leg::Buffer;
@@ -201,6 +201,15 @@ impl<T: Element, const D: usize> PatchArray<T, D> {
     /// As [`exchange_adjoint`](super::exchange_adjoint).
     pub fn exchange_adjoint(&mut self, op: impl Reduction<T>) -> Result<()> {
         exchange_adjoint_of(self, &op)
+    }
+
+    /// Starts [`exchange_adjoint`](Self::exchange_adjoint), as
+    /// [`DistArray::start_exchange_adjoint`](crate::array::DistArray::start_exchange_adjoint).
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](super::exchange_adjoint).
+    pub fn start_exchange_adjoint<O: Reduction<T>>(self, op: O) -> Result<AdjointInFlight<Self, O>> {
+        start_exchange_adjoint_of(self, op)
     }
 }
 

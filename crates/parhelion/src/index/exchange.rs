@@ -9,7 +9,8 @@ use super::{Descriptor, DistVector};
 use crate::array::Number;
 use crate::array::number::Accumulator;
 use crate::halo::{
-    Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed, start_exchange,
+    AdjointInFlight, Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed,
+    start_exchange, start_exchange_adjoint_of,
 };
 
 impl<T: Element> Fields for DistVector<T> {
@@ -75,11 +76,11 @@ unsafe impl<T: Element> Columns for DistVector<T> {
         true
     }
 
-    fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>> {
-        Ok(base.clone())
+    fn carriers(&self, _: &Self, base: &Arc<Exchanges>) -> Arc<Exchanges> {
+        base.clone()
     }
 
-    fn prepare_carriers(&self, _: &Exchanges, _: &Exchanges) -> Result<()> {
+    fn prepare_carriers(&self, _: &Self, _: &Exchanges, _: &Exchanges) -> Result<()> {
         Ok(())
     }
 
@@ -139,6 +140,33 @@ impl<T: Element> DistVector<T> {
     /// As [`halo::exchange_adjoint`](crate::halo::exchange_adjoint).
     pub fn exchange_adjoint(&mut self, op: impl Reduction<T>) -> Result<()> {
         exchange_adjoint_of(self, &op)
+    }
+
+    /// Starts [`exchange_adjoint`](Self::exchange_adjoint). The owned elements stay readable, as they were at the start; the
+    /// vector comes back from [`AdjointInFlight::finish`]. Collective; does not wait for the neighbours.
+    ///
+    /// ```
+    /// use parhelion::prelude::*;
+    ///
+    /// parhelion::run(|world| {
+    ///     let (rank, size) = (world.rank() as u64, world.size() as u64);
+    ///     let index = Descriptor::builder(&world).blocks(4).halo([(4 * rank + 4) % (4 * size)]).assemble()?;
+    ///     let mut x = DistVector::full(&index, 1.0);
+    ///     x.halo_mut().fill(0.5); // what is added to the next rank's first element
+    ///     let inflight = x.start_exchange_adjoint(Op::Sum)?;
+    ///     let before: f64 = inflight.owned().iter().sum(); // computes while the halo travels
+    ///     let x = inflight.finish()?;
+    ///     let given = if world.size() > 1 { 0.5 } else { 0.0 };
+    ///     assert_eq!(x.owned().iter().sum::<f64>(), before + given);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), parhelion::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](Self::exchange_adjoint).
+    pub fn start_exchange_adjoint<O: Reduction<T>>(self, op: O) -> Result<AdjointInFlight<Self, O>> {
+        start_exchange_adjoint_of(self, op)
     }
 
     /// [`exchange_adjoint`](Self::exchange_adjoint), and then zeros in the halo, so that nothing is counted again when the

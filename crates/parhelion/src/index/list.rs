@@ -8,7 +8,8 @@ use parhelion_comm::{Element, Kernel, Layout, Op, Reduction, Result};
 
 use super::{Descriptor, DistMultiVector, DistVector};
 use crate::halo::{
-    Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed, start_exchange,
+    AdjointInFlight, Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed,
+    start_exchange, start_exchange_adjoint_of,
 };
 
 /// The lists of a descriptor: from whom to whom an exchange carries elements, and which.
@@ -82,6 +83,22 @@ impl<T: Element> DistVector<T> {
         start_exchange(self.on(list))
     }
 
+    /// Starts [`exchange_adjoint_on`](Self::exchange_adjoint_on). The elements that [`start_exchange_on`] leaves readable are
+    /// so here, as they were at the start; the vector comes back from [`AdjointInFlight::finish`], in an [`OnList`].
+    /// Collective; does not wait for the neighbours.
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](Self::exchange_adjoint).
+    ///
+    /// [`start_exchange_on`]: Self::start_exchange_on
+    pub fn start_exchange_adjoint_on<O: Reduction<T>>(
+        self,
+        list: List,
+        op: O,
+    ) -> Result<AdjointInFlight<OnList<Self>, O>> {
+        start_exchange_adjoint_of(self.on(list), op)
+    }
+
     /// The vector as one to be carried by `list`, for [`start_exchange`] of several. Local.
     pub fn on(self, list: List) -> OnList<Self> {
         OnList::new(self, list)
@@ -111,6 +128,18 @@ impl<T: Element> DistMultiVector<T> {
     /// As [`start_exchange`].
     pub fn start_exchange_on(self, list: List) -> Result<InFlight<OnList<Self>>> {
         start_exchange(self.on(list))
+    }
+
+    /// As [`DistVector::start_exchange_adjoint_on`], of all columns.
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](Self::exchange_adjoint).
+    pub fn start_exchange_adjoint_on<O: Reduction<T>>(
+        self,
+        list: List,
+        op: O,
+    ) -> Result<AdjointInFlight<OnList<Self>, O>> {
+        start_exchange_adjoint_of(self.on(list), op)
     }
 
     /// The columns as ones to be carried by `list`, for [`start_exchange`] of several. Local.
@@ -145,7 +174,7 @@ pub struct OnList<V>(V);
 
 #[expect(private_bounds, reason = "vectors and multivectors, and nothing else")]
 impl<V: Carried> OnList<V> {
-    fn new(mut vector: V, list: List) -> Self {
+    pub(super) fn new(mut vector: V, list: List) -> Self {
         vector.set_list(list);
         OnList(vector)
     }

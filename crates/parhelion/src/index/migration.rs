@@ -8,8 +8,8 @@ use parhelion_comm::{ElementType, Error, ErrorKind, Kernel, Layout, Op, Reductio
 use super::connect::{Buffers, Need, connect, runs};
 use super::{Coverage, Descriptor, directory};
 use crate::halo::{
-    Buffer, Decision, EachField, Exchanges, Fields, InFlight, Keep, Plan, Rounds, Settings, exchange,
-    exchange_adjoint_of, sealed, start_exchange,
+    AdjointInFlight, Buffer, Decision, EachField, Exchanges, Fields, InFlight, Keep, Plan, Rounds, Settings, exchange,
+    exchange_adjoint_of, sealed, start_exchange, start_exchange_adjoint_of,
 };
 
 /// How vectors of one descriptor become vectors of another, on the ranks of one communicator: the owned elements of the
@@ -123,12 +123,12 @@ impl Migration {
         self.exchanges.add_decision(decision);
     }
 
-    /// The vector with the owned elements of `x`; its halo is zero. Collective; blocks until the ranks concerned have done
+    /// The vector with the owned elements of `x`; its halo is zero, and there is no room between its columns. Collective; blocks
+    /// until the ranks concerned have done
     /// the same. Copies `x`, which [`start`](Self::start) does not.
     ///
     /// # Errors
-    /// A vector of another descriptor than [`from`](Self::from); columns with room between them; as
-    /// [`DistVector::exchange`](super::DistVector::exchange).
+    /// A vector of another descriptor than [`from`](Self::from); as [`DistVector::exchange`](super::DistVector::exchange).
     pub fn migrate<V: Migrant>(&self, x: &V) -> Result<V> {
         let mut both = self.pair(x.clone(), None)?;
         exchange(&mut both)?;
@@ -166,8 +166,22 @@ impl Migration {
         Ok(())
     }
 
+    /// Starts [`migrate_adjoint`](Self::migrate_adjoint), which copies no vector then; both come back from
+    /// [`AdjointInFlight::finish`]. Until then the owned elements of `x` can be read, as they were at the start. Collective; does
+    /// not wait for others.
+    ///
+    /// # Errors
+    /// As [`start_into`](Self::start_into).
+    pub fn start_adjoint<V: Migrant, O: Reduction<V::Element>>(
+        &self,
+        x: V,
+        target: V,
+        op: O,
+    ) -> Result<AdjointInFlight<Migrating<V>, O>> {
+        start_exchange_adjoint_of(self.pair(x, Some(target))?, op)
+    }
+
     fn pair<V: Migrant>(&self, source: V, target: Option<V>) -> Result<Migrating<V>> {
-        let exchanges = source.carriers(&self.exchanges)?;
         let target = target.unwrap_or_else(|| source.alike(&self.to));
         for (vector, descriptor, what) in [(&source, &self.from, "from"), (&target, &self.to, "to")] {
             if !vector.of().is_same(descriptor) {
@@ -179,6 +193,7 @@ impl Migration {
             let text = "columns of another number or order in the target than in the source".to_owned();
             return Err(Error::new("migrate", ErrorKind::InvalidArgument(text)));
         }
+        let exchanges = source.carriers(&target, &self.exchanges);
         Ok(Migrating { base: self.exchanges.clone(), exchanges, source, target })
     }
 }
@@ -203,14 +218,14 @@ pub(super) mod private {
     pub unsafe trait Columns: Fields {
         type Element: parhelion_comm::Element;
         fn of(&self) -> &Descriptor;
-        /// Zeros of another descriptor.
+        /// Zeros of another descriptor, without room between columns.
         fn alike(&self, descriptor: &Descriptor) -> Self;
         /// Whether it has as many columns, in the same order.
         fn is_alike(&self, other: &Self) -> bool;
-        /// The exchanges of such columns, made of those of one vector.
-        fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>>;
+        /// The exchanges from such columns to some that are alike, made of those of one vector.
+        fn carriers(&self, target: &Self, base: &Arc<Exchanges>) -> Arc<Exchanges>;
         /// Makes the plan of these exchanges. Collective.
-        fn prepare_carriers(&self, carriers: &Exchanges, base: &Exchanges) -> Result<()>;
+        fn prepare_carriers(&self, target: &Self, carriers: &Exchanges, base: &Exchanges) -> Result<()>;
         fn buffer(&mut self) -> Buffer;
         fn id(&self) -> u64;
         fn keep(self) -> Keep;
@@ -247,7 +262,7 @@ impl<V: Migrant> Fields for Migrating<V> {
 // SAFETY: one field of two patches, all local elements of each vector, in memories of their own that do not move with them.
 unsafe impl<V: Migrant> sealed::Sealed for Migrating<V> {
     fn prepare(&self) -> Result<()> {
-        self.source.prepare_carriers(&self.exchanges, &self.base)
+        self.source.prepare_carriers(&self.target, &self.exchanges, &self.base)
     }
 
     fn home(&self) -> Option<&Arc<Exchanges>> {

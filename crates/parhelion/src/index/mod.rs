@@ -64,7 +64,7 @@ pub use list::{List, OnList, Readable};
 pub use matrix::{DistMatrix, Operand};
 pub use migration::{Migrant, Migrating, Migration};
 pub use multivector::DistMultiVector;
-pub use overlap::OverlapUpdate;
+pub use overlap::{OverlapInFlight, OverlapUpdate};
 pub use partition::{Graph, Partition};
 pub use statistics::Statistics;
 pub use vector::DistVector;

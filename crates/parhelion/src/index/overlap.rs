@@ -1,13 +1,14 @@
 //! Making the copies of points that several ranks own agree: [`OverlapUpdate`].
 
 use std::any::TypeId;
+use std::fmt;
 
 use parhelion_comm::{Error, ErrorKind, Op, Result};
 
-use super::list::{Carried, by_list};
-use super::{DistVector, List};
+use super::list::{Carried, OnList, Readable, by_list};
+use super::{Descriptor, DistVector, List};
 use crate::array::Number;
-use crate::halo::{exchange, exchange_adjoint};
+use crate::halo::{AdjointInFlight, Fields, exchange, exchange_adjoint, start_exchange_adjoint};
 
 /// What becomes of a point that several ranks own, each with a value of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +54,89 @@ impl<T: Number> DistVector<T> {
     pub fn update_overlap(&mut self, kind: OverlapUpdate) -> Result<()> {
         update(self, kind)
     }
+
+    /// Starts [`update_overlap`](Self::update_overlap): the values of shared points are on their way to their masters, or open
+    /// to be read by them, when this returns. What masters and single owners have stays readable; the vector comes back from
+    /// [`OverlapInFlight::finish`]. Collective; does not wait for the ranks that own points with this one.
+    ///
+    /// # Errors
+    /// As [`update_overlap`](Self::update_overlap). The vector is then gone.
+    pub fn start_update_overlap(self, kind: OverlapUpdate) -> Result<OverlapInFlight<Self>> {
+        start_update(self, kind)
+    }
+}
+
+/// An update of shared points that has started and not finished: see [`DistVector::start_update_overlap`].
+///
+/// It owns the vector, or the columns, as an [`AdjointInFlight`] does, and dropped or forgotten it is as one that is.
+#[must_use = "an update that is dropped is given up, with its vector; finish it"]
+pub struct OverlapInFlight<V>
+where
+    OnList<V>: Fields,
+{
+    stage: Stage<V>,
+    kind: OverlapUpdate,
+    complete: fn(&mut V, OverlapUpdate),
+}
+
+enum Stage<V>
+where
+    OnList<V>: Fields,
+{
+    /// Nobody's values are needed.
+    Alone(OnList<V>),
+    /// The masters get the values.
+    Summing(AdjointInFlight<OnList<V>, Op>),
+}
+
+#[expect(private_bounds, reason = "vectors and multivectors, and nothing else")]
+impl<V: Carried> OverlapInFlight<V> {
+    /// What the update does not give another rank's values to: the points that count here, as they were at the start.
+    pub fn owned(&self) -> Readable<'_, V> {
+        match &self.stage {
+            Stage::Alone(x) => x.owned_cells(),
+            Stage::Summing(inflight) => inflight.owned(),
+        }
+    }
+
+    /// Whether the values of all points that this rank is the master of have come. Then [`finish`](Self::finish) still waits
+    /// for the masters of others. Does not block.
+    ///
+    /// # Errors
+    /// As [`AdjointInFlight::test`].
+    pub fn test(&mut self) -> Result<bool> {
+        match &mut self.stage {
+            Stage::Alone(_) => Ok(true),
+            Stage::Summing(inflight) => inflight.test(),
+        }
+    }
+
+    /// Adds the values at the masters, gives the sums to the other owners, and the vector back. Collective: it starts the
+    /// exchange by which the sums go back, so that all ranks finish an update at one place among the starts of others.
+    ///
+    /// # Errors
+    /// As [`exchange`](crate::halo::exchange). The vector is then gone.
+    pub fn finish(self) -> Result<V> {
+        let mut x = match self.stage {
+            Stage::Alone(x) => x.into_vector(),
+            Stage::Summing(inflight) => {
+                let mut x = inflight.finish()?;
+                exchange(&mut x)?;
+                x.into_vector()
+            }
+        };
+        (self.complete)(&mut x, self.kind);
+        Ok(x)
+    }
+}
+
+impl<V> fmt::Debug for OverlapInFlight<V>
+where
+    OnList<V>: Fields,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OverlapInFlight").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// What [`update`] makes agree.
@@ -69,15 +153,46 @@ impl<T: Number> Shared<T> for DistVector<T> {
 
 /// [`DistVector::update_overlap`] of whatever has a descriptor.
 pub(super) fn update<T: Number, V: Shared<T>>(x: &mut V, kind: OverlapUpdate) -> Result<()> {
+    check::<T>(kind)?;
+    if sums(x.of(), kind) {
+        by_list(x, List::Overlap, |x| {
+            exchange_adjoint(x, Op::Sum)?;
+            exchange(x)
+        })?;
+    }
+    complete(x, kind);
+    Ok(())
+}
+
+/// [`DistVector::start_update_overlap`] of whatever has a descriptor.
+pub(super) fn start_update<T: Number, V: Shared<T>>(x: V, kind: OverlapUpdate) -> Result<OverlapInFlight<V>> {
+    check::<T>(kind)?;
+    let sums = sums(x.of(), kind);
+    let x = OnList::new(x, List::Overlap);
+    let stage = if sums { Stage::Summing(start_exchange_adjoint(x, Op::Sum)?) } else { Stage::Alone(x) };
+    Ok(OverlapInFlight { stage, kind, complete: complete::<T, V> })
+}
+
+fn check<T: Number>(kind: OverlapUpdate) -> Result<()> {
     let divides = matches!(kind, OverlapUpdate::Average | OverlapUpdate::SquareRoot);
     if divides && TypeId::of::<T>() != TypeId::of::<T::Mean>() {
         let text = format!("overlap update {kind:?} is not defined for {}", std::any::type_name::<T>());
         return Err(Error::new("update_overlap", ErrorKind::UndefinedOp(text)));
     }
+    Ok(())
+}
+
+/// Whether values are added at all.
+fn sums(descriptor: &Descriptor, kind: OverlapUpdate) -> bool {
+    !matches!(kind, OverlapUpdate::None | OverlapUpdate::ZeroNonMasters) && descriptor.degrees().is_some()
+}
+
+/// What is left to do where every owner has the sums, if there are any.
+fn complete<T: Number, V: Shared<T>>(x: &mut V, kind: OverlapUpdate) {
     let descriptor = x.of().clone();
-    let Some(degrees) = descriptor.degrees() else { return Ok(()) };
+    let Some(degrees) = descriptor.degrees() else { return };
     let divisor = match kind {
-        OverlapUpdate::None => return Ok(()),
+        OverlapUpdate::None | OverlapUpdate::Sum => return,
         OverlapUpdate::ZeroNonMasters => {
             let mut others = vec![true; descriptor.owned_len()];
             descriptor.counted().iter_runs().for_each(|(start, len)| others[start..start + len].fill(false));
@@ -86,22 +201,14 @@ pub(super) fn update<T: Number, V: Shared<T>>(x: &mut V, kind: OverlapUpdate) ->
                     *x = T::zeroed();
                 }
             });
-            return Ok(());
+            return;
         }
-        OverlapUpdate::Sum => None,
-        OverlapUpdate::Average => Some(f64::from as fn(u32) -> f64),
-        OverlapUpdate::SquareRoot => Some((|degree| f64::from(degree).sqrt()) as fn(u32) -> f64),
+        OverlapUpdate::Average => f64::from as fn(u32) -> f64,
+        OverlapUpdate::SquareRoot => |degree| f64::from(degree).sqrt(),
     };
-    by_list(x, List::Overlap, |x| {
-        exchange_adjoint(x, Op::Sum)?;
-        exchange(x)
-    })?;
-    if let Some(divisor) = divisor {
-        x.each_owned(|local, x| {
-            if degrees[local] > 1 {
-                *x = x.over(divisor(degrees[local]));
-            }
-        });
-    }
-    Ok(())
+    x.each_owned(|local, x| {
+        if degrees[local] > 1 {
+            *x = x.over(divisor(degrees[local]));
+        }
+    });
 }

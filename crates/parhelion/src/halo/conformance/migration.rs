@@ -141,9 +141,30 @@ fn columns(c: &Communicator) -> Outcome {
             )?;
         }
     }
-    let wide = DistMultiVector::<f64>::with_leading(&from, 2, Order::RowMajor, 5)?;
-    let text = migration.migrate(&wide).err().map(|e| e.to_string()).unwrap_or_default();
-    ensure(text.contains("room between them"), format_args!("columns with room: {text:?}"))?;
+    // Distances that differ from rank to rank, and between the two.
+    let more = 1 + c.rank();
+    for settings in settings_for(c) {
+        migration.set_scheme(settings);
+        for (order, leading) in
+            [(Order::RowMajor, [2 + more, 3]), (Order::ColumnMajor, [from.len() + 2, to.len() + more])]
+        {
+            let number = |i: u64, column: usize| (10 * i + column as u64) as f64;
+            let mut x = DistMultiVector::with_leading(&from, 2, order, leading[0])?;
+            let mut y = DistMultiVector::with_leading(&to, 2, order, leading[1])?;
+            y.as_mut_slice().fill(-1.0);
+            x.fill_with(number);
+            let dense = migration.migrate(&x)?;
+            let (_, y) = migration.start_into(x, y)?.finish()?.into_vectors();
+            let right = |y: &DistMultiVector<f64>| {
+                let mut own = to.owned().flat_map(|i| (0..2).map(move |column| (i, column)));
+                own.all(|(i, column)| y.get(i, column) == Some(number(i, column)))
+            };
+            ensure(right(&dense) && right(&y), format_args!("{settings}, {order:?}: {:?}", y.owned()))?;
+            let untouched = y.as_slice().iter().filter(|&&y| y == -1.0).count();
+            let wanted = y.as_slice().len() - 2 * to.owned_len();
+            ensure(untouched == wanted, format_args!("{settings}, {order:?}: what lies between was written"))?;
+        }
+    }
     let (two, three) = (DistMultiVector::<f64>::zeros(&from, 2), DistMultiVector::<f64>::zeros(&to, 3));
     let text = migration.start_into(two, three).err().map(|e| e.to_string()).unwrap_or_default();
     ensure(text.contains("another number"), format_args!("other columns: {text:?}"))

@@ -20,6 +20,7 @@ mod meshes;
 mod migration;
 mod patches;
 mod plans;
+mod split;
 
 use parhelion_comm::conformance::Case;
 
@@ -32,6 +33,7 @@ pub fn suite() -> Vec<Case> {
         adjoint::CASES,
         index::CASES,
         extremes::CASES,
+        split::CASES,
         layers::CASES,
         lists::CASES,
         migration::CASES,

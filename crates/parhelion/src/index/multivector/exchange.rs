@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
-use parhelion_comm::{Element, ElementType, Error, ErrorKind, Kernel, Op, Reduction, Result};
+use parhelion_comm::{Element, ElementType, Kernel, Op, Reduction, Result};
 
 use super::DistMultiVector;
 use crate::array::Number;
 use crate::array::number::Accumulator;
 use crate::halo::{
-    Buffer, EachField, Exchanges, Fields, InFlight, Keep, Leading, exchange, exchange_adjoint_of, sealed,
-    start_exchange,
+    self, AdjointInFlight, Buffer, EachField, Exchanges, Fields, InFlight, Keep, exchange, exchange_adjoint_of, sealed,
+    start_exchange, start_exchange_adjoint_of,
 };
 use crate::index::Descriptor;
 use crate::index::migration::private::Columns;
-use crate::index::overlap::{OverlapUpdate, Shared, update};
+use crate::index::overlap::{OverlapInFlight, OverlapUpdate, Shared, start_update, update};
 
 impl<T: Element> Fields for DistMultiVector<T> {
     type Owned<'a> = ArrayView2<'a, T>;
@@ -75,25 +75,19 @@ unsafe impl<T: Element> Columns for DistMultiVector<T> {
     }
 
     fn alike(&self, descriptor: &Descriptor) -> Self {
-        Self::make(descriptor, self.columns)
+        Self::zeros_in(descriptor, self.columns(), self.order())
     }
 
     fn is_alike(&self, other: &Self) -> bool {
-        self.columns == other.columns
+        (self.columns(), self.order()) == (other.columns(), other.order())
     }
 
-    fn carriers(&self, base: &Arc<Exchanges>) -> Result<Arc<Exchanges>> {
-        match self.columns.leading {
-            Leading::Tight => Ok(base.columns(&self.columns)),
-            Leading::Given { .. } => {
-                let text = "columns with room between them do not migrate; copy them to ones without";
-                Err(Error::new("migrate", ErrorKind::InvalidArgument(text.to_owned())))
-            }
-        }
+    fn carriers(&self, target: &Self, base: &Arc<Exchanges>) -> Arc<Exchanges> {
+        base.columns(&self.with_further(target))
     }
 
-    fn prepare_carriers(&self, carriers: &Exchanges, base: &Exchanges) -> Result<()> {
-        carriers.prepare_columns(&self.columns, base)
+    fn prepare_carriers(&self, target: &Self, carriers: &Exchanges, base: &Exchanges) -> Result<()> {
+        carriers.prepare_columns(&self.with_further(target), base)
     }
 
     fn buffer(&mut self) -> Buffer {
@@ -110,6 +104,11 @@ unsafe impl<T: Element> Columns for DistMultiVector<T> {
 }
 
 impl<T: Element> DistMultiVector<T> {
+    /// Where the columns lie in a plan of two buffers, the second of which is the other's.
+    fn with_further(&self, other: &Self) -> halo::Columns {
+        halo::Columns { further: Some(other.columns.leading), ..self.columns }
+    }
+
     /// Starts to fill the halos of all columns: [`start_exchange`] of these alone. The owned elements stay readable; the
     /// columns come back from [`InFlight::finish`]. Collective; does not wait for the neighbours.
     ///
@@ -152,6 +151,15 @@ impl<T: Element> DistMultiVector<T> {
         exchange_adjoint_of(self, &op)
     }
 
+    /// Starts [`exchange_adjoint`](Self::exchange_adjoint). The owned elements stay readable, as they were at the start; the
+    /// columns come back from [`AdjointInFlight::finish`]. Collective; does not wait for the neighbours.
+    ///
+    /// # Errors
+    /// As [`exchange_adjoint`](Self::exchange_adjoint).
+    pub fn start_exchange_adjoint<O: Reduction<T>>(self, op: O) -> Result<AdjointInFlight<Self, O>> {
+        start_exchange_adjoint_of(self, op)
+    }
+
     /// [`exchange_adjoint`](Self::exchange_adjoint), and then zeros in the halos.
     ///
     /// # Errors
@@ -184,6 +192,17 @@ impl<T: Element> DistMultiVector<T> {
         T: Number,
     {
         update(self, kind)
+    }
+
+    /// As [`DistVector::start_update_overlap`](crate::index::DistVector::start_update_overlap), of all columns.
+    ///
+    /// # Errors
+    /// As [`update_overlap`](Self::update_overlap). The columns are then gone.
+    pub fn start_update_overlap(self, kind: OverlapUpdate) -> Result<OverlapInFlight<Self>>
+    where
+        T: Number,
+    {
+        start_update(self, kind)
     }
 }
 

@@ -67,7 +67,7 @@ impl<T: Element> DistMultiVector<T> {
 
     /// Columns of zeros, in an order. Local.
     pub fn zeros_in(descriptor: &Descriptor, columns: usize, order: Order) -> Self {
-        Self::make(descriptor, Columns { count: columns, order, leading: Leading::Tight })
+        Self::make(descriptor, Columns { count: columns, order, leading: Leading::Tight, further: None })
     }
 
     /// Columns of zeros with `leading` elements from one row, or column, to the next: at least as many as there are columns
@@ -82,7 +82,8 @@ impl<T: Element> DistMultiVector<T> {
             Order::RowMajor => columns,
             Order::ColumnMajor => descriptor.len(),
         };
-        let made = Columns { count: columns, order, leading: Leading::Given { value: leading, number: 0 } };
+        let given = Leading::Given { value: leading, number: 0 };
+        let made = Columns { count: columns, order, leading: given, further: None };
         let bytes = made.elements(descriptor.len()).and_then(|elements| elements.checked_mul(size_of::<T>()));
         let fits = leading >= least && bytes.is_some_and(|bytes| isize::try_from(bytes).is_ok());
         let worst = descriptor.communicator().all_reduce(&[u8::from(!fits)], parhelion_comm::Op::Max)?[0];

@@ -307,6 +307,7 @@ mod tests {
     use std::sync::Arc;
 
     use parhelion_comm::{Config, ElementType, launch};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::array::Decomposition;
@@ -419,6 +420,23 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(loaded.unwrap(), decision());
         assert!(Decision::load(&path).unwrap_err().to_string().contains("parhelion-decision"));
+    }
+
+    proptest! {
+        /// A saved one with a piece replaced by another.
+        #[test]
+        fn no_text_makes_a_decision_that_is_none(
+            (at, len) in (0..300usize, 0..6usize),
+            piece in prop_oneof!["[a-z0-9=\\[\\]\"+. \n-]{0,8}", Just("18446744073709551616".to_owned()), any::<String>()],
+            alone in any::<bool>(),
+        ) {
+            let whole = decision().to_toml();
+            let (from, to) = (at.min(whole.len()), (at + len).min(whole.len()));
+            let text = if alone { piece } else { format!("{}{piece}{}", &whole[..from], &whole[to..]) };
+            let Ok(loaded) = Decision::from_toml(&text) else { return Ok(()) };
+            prop_assert!(loaded.chosen().scheme != Scheme::Auto && !loaded.to_string().is_empty());
+            prop_assert_eq!(Decision::from_toml(&loaded.to_toml()), Ok(loaded));
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Descriptor {
     /// [`List::Extension`](super::List::Extension) carries values from the ranks that own a point here to those that have
     /// it in a layer.
     ///
-    /// Where no rank has anything to add, as for 0 layers, it is this descriptor itself.
+    /// Where no rank has anything to add, as for 0 layers, it is this descriptor itself; else one with a
+    /// [scheme](Self::set_scheme) of its own, at first that of any new descriptor.
     ///
     /// ```
     /// use parhelion::index::OverlapUpdate;

@@ -11,7 +11,8 @@ impl Descriptor {
     /// A descriptor of the same edges under the ownership of `pattern`, with what was inserted there besides: rows go from
     /// their owners here (of several, the lowest) to all their owners there. What ranks need here beside the columns of
     /// their rows does not go with them. Collective; messages to the slices of directories and to the owners concerned only.
-    /// Vectors follow by a [`Migration`](super::Migration).
+    /// Vectors follow by a [`Migration`](super::Migration). Its [scheme](Self::set_scheme) is at first that of any new
+    /// descriptor, not the one here.
     ///
     /// ```
     /// use parhelion::prelude::*;

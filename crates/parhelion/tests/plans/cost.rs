@@ -2,6 +2,7 @@
 
 use parhelion::array::{Decomposition, IndexSpace};
 use parhelion::halo::{BuildCost, Patches};
+use parhelion::index::{Coverage, Descriptor, Migration};
 
 use crate::model::{on_threads, on_threads_with};
 
@@ -117,4 +118,36 @@ fn decompositions_need_no_messages_and_checking_them_one_per_neighbour() {
     let [few, more, many] = grids.map(|grid| decomposition(grid, true));
     assert_eq!([few.messages_sent, few.messages_received], [26; 2]);
     assert_eq!([more, many], [few; 2]);
+}
+
+/// What a descriptor of `each` indices for each rank costs, its extension by two layers, and a migration to it. The indices are a
+/// ring of blocks that lie with ranks as they come, and each needs those up to `reach` away.
+fn descriptors(ranks: usize, each: u64, reach: u64) -> [BuildCost; 3] {
+    let n = each * ranks as u64;
+    let costs = on_threads(ranks, |world| {
+        // Neighbours on the ring are not neighbours in rank, nor are the slices of the directory with their owners.
+        let block = |rank: usize| ((rank * 37 + 5) % ranks) as u64;
+        let own = |block: u64| each * block..each * (block + 1);
+        let near = |i: u64| (1..=reach).flat_map(move |d| [(i, (i + d) % n), (i, (i + n - d) % n)]);
+        let mine = own(block(world.rank()));
+        let index = Descriptor::builder(&world).owned(mine.clone()).edges(mine.flat_map(near)).assemble()?;
+        let wide = index.extend(2)?;
+        let next = own((block(world.rank()) + 1) % ranks as u64);
+        let other = Descriptor::builder(&world).owned(next).coverage(Coverage::Once).assemble()?;
+        let migration = Migration::new(&other, &index)?;
+        let extension = wide.extension_plan().expect("every rank has layers");
+        Ok([index.plan().build_cost(), extension.build_cost(), migration.plan().build_cost()])
+    });
+    std::array::from_fn(|i| largest(&costs.iter().map(|costs| costs[i]).collect::<Vec<_>>()))
+}
+
+#[test]
+fn descriptors_their_layers_and_migrations() {
+    for (each, reach) in [(64, 1), (30, 7)] {
+        let [few, more, many] = [16, 64, 256].map(|ranks| descriptors(ranks, each, reach));
+        for (i, what) in ["descriptor", "extension", "migration"].into_iter().enumerate() {
+            does_not_grow(what, [few[i], more[i], many[i]]);
+            assert!(few[i].messages_sent > 0 && few[i].messages_received > 0, "{what}: {:?}", few[i]);
+        }
+    }
 }

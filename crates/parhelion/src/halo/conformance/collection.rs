@@ -110,11 +110,42 @@ fn flow(c: &Communicator) -> Outcome {
     holds(c, n, &entries, 1360)
 }
 
-/// Plus the identity, without which constants have no image.
 fn laplacian(c: &Communicator) -> Outcome {
     let graph = Graph::from_metis(&read("4elt.graph")?)?;
-    let mut entries: Vec<Entry<f64>> = graph.directed_edges().map(|(i, j)| (i, j, -1.0)).collect();
-    entries.extend((0..graph.len()).map(|i| (i as u64, i as u64, 1.0 + graph.neighbours(i).len() as f64)));
-    entries.sort_by_key(|&(i, j, _)| (i, j));
-    holds(c, graph.len() as u64, &entries, 30)
+    let n = graph.len() as u64;
+    let entries = |shift: f64| {
+        let mut entries: Vec<Entry<f64>> = graph.directed_edges().map(|(i, j)| (i, j, -1.0)).collect();
+        entries.extend((0..graph.len()).map(|i| (i as u64, i as u64, shift + graph.neighbours(i).len() as f64)));
+        entries.sort_by_key(|&(i, j, _)| (i, j));
+        entries
+    };
+    // Plus the identity, without which ones are no solution, having no image.
+    holds(c, n, &entries(1.0), 30)?;
+    is_solved_but_for_a_constant(c, n, &entries(0.0), 478)
+}
+
+/// A matrix whose null space is the constants, with a right-hand side that sums to 0, as all that it maps to does: in about
+/// `expected` iterations to the solution, plus a constant.
+fn is_solved_but_for_a_constant(c: &Communicator, n: u64, entries: &[Entry<f64>], expected: usize) -> Outcome {
+    let a = by_rows(c, n, Partition::Random, entries)?;
+    let mut wave = DistVector::from_fn(a.descriptor(), |i| (i as f64 / 100.0).sin());
+    let (mut b, mut ax) = (wave.zeros_like(), wave.zeros_like());
+    a.multiply(&mut wave, &mut b)?;
+    ensure(b.sum()?.abs() < 1e-9 * b.norm_one()?, format_args!("the right-hand side sums to {:e}", b.sum()?))?;
+    let is_slow = rounds(c, 10) < 10;
+    let (iterations, mut x) = conjugate_gradients(&a, &b, true, 1e-8, if is_slow { 20 } else { 2 * expected })?;
+    if is_slow {
+        return ensure(iterations == 20, format_args!("{iterations} iterations of 20"));
+    }
+    a.multiply(&mut x, &mut ax)?;
+    ax.axpy(-1.0, &b)?;
+    let residual = ax.norm()? / b.norm()?;
+    x.axpy(-1.0, &wave)?;
+    let constant = x.sum()? / n as f64;
+    x.owned_mut().iter_mut().for_each(|x| *x -= constant);
+    let error = x.norm_max()?;
+    ensure(
+        residual < 1.001e-8 && error < 1e-4 && iterations.abs_diff(expected) <= 3 + expected / 20,
+        format_args!("{iterations} iterations, residual {residual:e}, error {error:e} beside {constant}"),
+    )
 }

@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// The full number where every rank has a core; more ranks wait for each other's.
-fn times(c: &Communicator, full: usize) -> usize {
+pub(super) fn times(c: &Communicator, full: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if c.size() <= cores { full } else { full / 20 }
 }
@@ -66,7 +66,7 @@ impl Usage {
 
 /// Does `work` until it leaves hardly anything behind: what other threads of the process take comes and goes, and what leaks
 /// is left every time.
-fn leaves_nothing(c: &Communicator, what: &str, mut work: impl FnMut() -> Outcome) -> Outcome {
+pub(super) fn leaves_nothing(c: &Communicator, what: &str, mut work: impl FnMut() -> Outcome) -> Outcome {
     let mut last = None;
     for _ in 0..5 {
         let before = Usage::now(c)?;

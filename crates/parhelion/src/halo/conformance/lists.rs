@@ -1,12 +1,15 @@
 //! Index lists: which list of a descriptor carries a vector, in any order of lists, directions and schemes.
 
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+
 use parhelion_comm::conformance::{Case, Halt, Outcome};
-use parhelion_comm::{Communicator, Complex, Op};
+use parhelion_comm::{Communicator, Complex, Layout, Op};
 
 use super::check::{ensure, value};
-use super::meshes::{PARTITIONS, Partition, mesh_of, rounds, settings_for};
-use crate::halo::{Plan, start_exchange};
-use crate::index::{Coverage, Descriptor, DistMultiVector, DistVector, List, Order};
+use super::meshes::{PARTITIONS, Partition, is_slow, mesh_of, rounds, settings_for};
+use crate::halo::{Plan, Scheme, Settings, start_exchange};
+use crate::index::{Coverage, Descriptor, DistMultiVector, DistVector, List, Migration, Order};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("lists: schemes, lists and directions of one vector change in any order", any_order),
@@ -26,33 +29,43 @@ fn plan_of(index: &Descriptor, list: List) -> Option<&Plan> {
     }
 }
 
-/// What all ranks have, simulated on each: the plans of the three lists carried out by their definition.
+/// The places of a layout.
+fn places(layout: &Layout) -> Vec<usize> {
+    layout.iter_runs().flat_map(|(start, len)| start..start + len).collect()
+}
+
+/// What a plan carries on all ranks: receiving rank and place, sending rank and place, by receiver.
+type Links = Vec<[usize; 4]>;
+
+fn links_of(c: &Communicator, plan: Option<&Plan>) -> Result<Links, Halt> {
+    let mut mine: Vec<u64> = Vec::new();
+    let mut add = |peer: usize, here: &Layout, there: &Layout| {
+        for (here, there) in places(here).into_iter().zip(places(there)) {
+            mine.extend([c.rank(), here, peer, there].map(|n| n as u64));
+        }
+    };
+    for transfer in plan.into_iter().flat_map(Plan::recvs) {
+        transfer.pieces.iter().for_each(|piece| add(transfer.peer, &piece.layout, &piece.remote));
+    }
+    plan.into_iter().flat_map(Plan::local).for_each(|copy| add(c.rank(), &copy.to, &copy.from));
+    let (all, _) = c.all_gatherv(&mine)?;
+    Ok(all.chunks_exact(4).map(|w| std::array::from_fn(|i| w[i] as usize)).collect())
+}
+
+/// What all ranks have, simulated on each: plans carried out by their definition.
+#[derive(Clone)]
 struct Model {
     /// The elements of each rank.
     ranks: Vec<Vec<u64>>,
-    /// For each list: receiving rank and place, sending rank and place, by receiver and sender.
-    links: Vec<Vec<[usize; 4]>>,
+    /// Of each list.
+    links: Rc<[Links; 3]>,
 }
 
 impl Model {
     fn new(c: &Communicator, index: &Descriptor) -> Result<Model, Halt> {
         let lens = c.all_gather(&[index.len() as u64])?;
-        let mut links = Vec::new();
-        for list in List::ALL {
-            let places = |layout: &parhelion_comm::Layout| -> Vec<usize> {
-                layout.iter_runs().flat_map(|(start, len)| start..start + len).collect()
-            };
-            let mut mine: Vec<u64> = Vec::new();
-            for transfer in plan_of(index, list).into_iter().flat_map(Plan::recvs) {
-                for piece in &transfer.pieces {
-                    for (here, there) in places(&piece.layout).into_iter().zip(places(&piece.remote)) {
-                        mine.extend([c.rank(), here, transfer.peer, there].map(|n| n as u64));
-                    }
-                }
-            }
-            let (all, _) = c.all_gatherv(&mine)?;
-            links.push(all.chunks_exact(4).map(|w| std::array::from_fn(|i| w[i] as usize)).collect());
-        }
+        let links = |list| links_of(c, plan_of(index, list));
+        let links = Rc::new([links(List::Halo)?, links(List::Overlap)?, links(List::Extension)?]);
         Ok(Model { ranks: lens.iter().map(|&len| vec![0; len as usize]).collect(), links })
     }
 
@@ -64,19 +77,25 @@ impl Model {
 
     fn exchange(&mut self, list: List) {
         let before = self.ranks.clone();
-        for &[rank, here, peer, there] in &self.links[list as usize] {
-            self.ranks[rank][here] = before[peer][there];
-        }
+        carry(&self.links[list as usize], &before, &mut self.ranks);
     }
 
     /// With an operator that knows the order of the contributions.
     fn adjoint(&mut self, list: List) {
         let before = self.ranks.clone();
-        let mut links = self.links[list as usize].clone();
-        links.sort_by_key(|&[rank, ..]| rank);
-        for [rank, here, peer, there] in links {
-            self.ranks[peer][there] = fold(self.ranks[peer][there], before[rank][here]);
-        }
+        carry_back(&self.links[list as usize], &mut self.ranks, &before);
+    }
+}
+
+fn carry(links: &Links, from: &[Vec<u64>], to: &mut [Vec<u64>]) {
+    for &[rank, here, peer, there] in links {
+        to[rank][here] = from[peer][there];
+    }
+}
+
+fn carry_back(links: &Links, from: &mut [Vec<u64>], to: &[Vec<u64>]) {
+    for &[rank, here, peer, there] in links {
+        from[peer][there] = fold(from[peer][there], to[rank][here]);
     }
 }
 
@@ -89,39 +108,140 @@ fn descriptor(c: &Communicator, partition: Partition) -> Result<Descriptor, Halt
     Ok(mesh_of(c, [3, 4, 4], partition)?.extend(1)?)
 }
 
+/// A number that is another each time, the same on all ranks; or the one of the environment, to see a failure again.
+fn seed(c: &Communicator) -> Result<u64, Halt> {
+    let given = std::env::var(SEED).ok().and_then(|text| text.parse().ok());
+    let mut seed = [given.unwrap_or_else(|| RandomState::new().hash_one(()))];
+    c.broadcast(&mut seed, 0)?;
+    Ok(seed[0])
+}
+
+/// The variable that has the seed of a sequence.
+const SEED: &str = "PARHELION_SEQUENCE_SEED";
+
+/// A vector, columns, a vector of another descriptor, and what they should be.
+struct Sequence<'a> {
+    c: &'a Communicator,
+    vector: DistVector<u64>,
+    columns: DistMultiVector<u64>,
+    target: DistVector<u64>,
+    migration: Migration,
+    /// Of the vector, then of each column.
+    models: [Model; 3],
+    target_model: Model,
+    links: Links,
+}
+
+impl<'a> Sequence<'a> {
+    fn new(c: &'a Communicator, index: &Descriptor, other: &Descriptor, salt: u64) -> Result<Self, Halt> {
+        let migration = Migration::new(index, other)?;
+        let links = links_of(c, Some(migration.plan()))?;
+        let model = Model::new(c, index)?;
+        let mut models = [model.clone(), model.clone(), model];
+        (0..).zip(&mut models).for_each(|(i, model)| model.fill(salt.wrapping_add(i)));
+        let mut target_model = Model::new(c, other)?;
+        target_model.fill(salt.wrapping_add(3));
+        let (mut vector, mut target) = (DistVector::zeros(index), DistVector::zeros(other));
+        vector.local_mut().copy_from_slice(&models[0].ranks[c.rank()]);
+        target.local_mut().copy_from_slice(&target_model.ranks[c.rank()]);
+        let order = if salt.is_multiple_of(2) { Order::RowMajor } else { Order::ColumnMajor };
+        let mut columns = DistMultiVector::zeros_in(index, 2, order);
+        for ((local, column), x) in columns.local_mut().indexed_iter_mut() {
+            *x = models[1 + column].ranks[c.rank()][local];
+        }
+        Ok(Sequence { c, vector, columns, target, migration, models, target_model, links })
+    }
+
+    /// One of all the ways to move something, drawn by `choose`. Says what it was.
+    fn step(mut self, list: List, way: usize) -> Result<(Self, &'static str), Halt> {
+        let [vector, columns @ ..] = &mut self.models;
+        let said = match way {
+            0 => {
+                vector.exchange(list);
+                self.vector.exchange_on(list)?;
+                "exchange"
+            }
+            1 => {
+                vector.exchange(list);
+                self.vector = self.vector.start_exchange_on(list)?.finish()?.into_vector();
+                "exchange, started and finished"
+            }
+            2 => {
+                vector.adjoint(list);
+                self.vector.exchange_adjoint_on(list, fold)?;
+                "adjoint"
+            }
+            3 => {
+                vector.adjoint(list);
+                self.vector = self.vector.start_exchange_adjoint_on(list, fold)?.finish()?.into_vector();
+                "adjoint, started and finished"
+            }
+            4 => {
+                columns.iter_mut().for_each(|model| model.exchange(list));
+                self.columns.exchange_on(list)?;
+                "exchange of columns"
+            }
+            5 => {
+                columns.iter_mut().for_each(|model| model.adjoint(list));
+                self.columns.exchange_adjoint_on(list, fold)?;
+                "adjoint of columns"
+            }
+            6 => {
+                vector.exchange(list);
+                columns.iter_mut().for_each(|model| model.exchange(list));
+                let both = start_exchange((self.vector.on(list), self.columns.on(list)))?;
+                let (vector, columns) = both.finish()?;
+                (self.vector, self.columns) = (vector.into_vector(), columns.into_vector());
+                "exchange of both together"
+            }
+            7 => {
+                carry(&self.links, &vector.ranks, &mut self.target_model.ranks);
+                let both = self.migration.start_into(self.vector, self.target)?.finish()?;
+                (self.vector, self.target) = both.into_vectors();
+                "migration"
+            }
+            _ => {
+                carry_back(&self.links, &mut vector.ranks, &self.target_model.ranks);
+                self.migration.migrate_adjoint(&mut self.vector, &self.target, fold)?;
+                "migration back"
+            }
+        };
+        Ok((self, said))
+    }
+
+    fn is_right(&self) -> bool {
+        let here = |model: &Model| model.ranks[self.c.rank()].clone();
+        let column = |j: usize| self.columns.column_view(j).iter().copied().eq(here(&self.models[1 + j]));
+        self.vector.local() == here(&self.models[0])
+            && column(0)
+            && column(1)
+            && self.target.local() == here(&self.target_model)
+    }
+}
+
 fn any_order(c: &Communicator) -> Outcome {
-    for (seed, partition) in [Partition::Blocks, Partition::Random].into_iter().enumerate() {
-        let index = descriptor(c, partition)?;
-        let mut model = Model::new(c, &index)?;
-        model.fill(seed as u64);
-        let mut x = DistVector::<u64>::zeros(&index);
-        x.local_mut().copy_from_slice(&model.ranks[c.rank()]);
-        let settings: Vec<_> = settings_for(c).collect();
+    let seed = seed(c)?;
+    let partitions = [Partition::Blocks, Partition::Random, Partition::Dealt];
+    let mut settings: Vec<Settings> = settings_for(c).collect();
+    if !is_slow(c) {
+        settings.push(Scheme::Auto.into());
+    }
+    for round in 0..2 {
+        let choose = |step: i64, what: i64, n: usize| (value::<u64, 3>([round, step, what], seed) % n as u64) as usize;
+        let (index, other) =
+            (descriptor(c, partitions[choose(-1, 0, 3)])?, descriptor(c, partitions[choose(-1, 1, 3)])?);
+        let mut sequence = Sequence::new(c, &index, &other, value([round], seed))?;
         let mut history = Vec::new();
         for step in 0..rounds(c, 150) as i64 {
-            let choose = |what: i64, n: usize| (value::<u64, 3>([step, what, seed as i64], 4) % n as u64) as usize;
-            let (list, settings) = (List::ALL[choose(0, 3)], settings[choose(1, settings.len())]);
+            let (list, settings) = (List::ALL[choose(step, 0, 3)], settings[choose(step, 1, settings.len())]);
             index.set_scheme(settings);
-            match choose(2, 3) {
-                0 => {
-                    model.exchange(list);
-                    x.exchange_on(list)?;
-                    history.push(format!("{list:?} by {settings}"));
-                }
-                1 => {
-                    model.exchange(list);
-                    x = x.start_exchange_on(list)?.finish()?.into_vector();
-                    history.push(format!("{list:?} by {settings}, started and finished"));
-                }
-                _ => {
-                    model.adjoint(list);
-                    x.exchange_adjoint_on(list, fold)?;
-                    history.push(format!("adjoint of {list:?} by {settings}"));
-                }
-            }
-            if x.local() != model.ranks[c.rank()] {
-                let last = &history[history.len().saturating_sub(3)..];
-                return ensure(false, format_args!("{partition:?}, step {step}, after {last:?}"));
+            sequence.migration.set_scheme(settings);
+            let said;
+            (sequence, said) = sequence.step(list, choose(step, 2, 9))?;
+            history.push(format!("{said} by {list:?} and {settings}"));
+            if !sequence.is_right() {
+                let last = &history[history.len().saturating_sub(4)..];
+                return ensure(false, format_args!("step {step} of round {round} with {SEED}={seed}, after {last:?}"));
             }
         }
     }
@@ -142,14 +262,16 @@ fn inner_products(c: &Communicator) -> Outcome {
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     for partition in PARTITIONS {
         let index = descriptor(c, partition)?;
-        for settings in settings_for(c) {
+        // The choice by measurement once, where it is quick.
+        let chosen = (matches!(partition, Partition::Random) && !is_slow(c)).then(|| Scheme::Auto.into());
+        for settings in settings_for(c).chain(chosen) {
             index.set_scheme(settings);
             for list in List::ALL {
                 let receiving: Vec<usize> = plan_of(&index, list)
                     .into_iter()
                     .flat_map(Plan::recvs)
                     .flat_map(|t| &t.pieces)
-                    .flat_map(|p| p.layout.iter_runs().flat_map(|(start, len)| start..start + len))
+                    .flat_map(|p| places(&p.layout))
                     .collect();
                 let (x, y) = (whole(&index, 3), whole(&index, 8));
                 let (mut ax, mut aty) = (x.clone(), y.clone());
@@ -210,7 +332,7 @@ fn in_flight(c: &Communicator) -> Outcome {
             ensure((seen, readable.len()) == (want, want), format_args!("{list:?}: {seen} readable of {want}"))?;
         }
         for (list, landed) in List::ALL.into_iter().zip(flights.finish()?) {
-            let mut model = Model { ranks: model.ranks.clone(), links: model.links.clone() };
+            let mut model = model.clone();
             model.exchange(list);
             let landed = landed.into_vector();
             ensure(landed.local() == model.ranks[c.rank()], format_args!("{settings}, {list:?} with others"))?;

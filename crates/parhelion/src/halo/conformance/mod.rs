@@ -20,6 +20,7 @@ mod meshes;
 mod migration;
 mod patches;
 mod plans;
+mod remains;
 mod split;
 
 use parhelion_comm::conformance::Case;
@@ -43,6 +44,7 @@ pub fn suite() -> Vec<Case> {
         patches::CASES,
         choice::CASES,
         leaks::CASES,
+        remains::CASES,
     ]
     .concat()
 }

@@ -244,7 +244,38 @@ impl fmt::Debug for Graph {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::index::Partition;
+
+    /// A graph with all there can be, and its text with a piece replaced by another, and cut short.
+    fn damaged() -> impl Strategy<Value = String> {
+        let whole = "% sizes\n4 2 111 3\n9 1 2 3  2 7\n9 4 5 6  3 8 1 7\n9 7 8 9  2 8\n9 1 1 1\n";
+        let piece = prop_oneof!["[0-9 %.x\n-]{0,6}", Just("18446744073709551615".to_owned()), any::<String>()];
+        (0..whole.len(), 0..4usize, piece, 0..2 * whole.len()).prop_map(move |(at, len, piece, end)| {
+            let text = format!("{}{piece}{}", &whole[..at], &whole[(at + len).min(whole.len())..]);
+            text.chars().take(end).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_graph_that_is_none(text in prop_oneof![damaged(), "[0-9 %\n]{0,40}", any::<String>()]) {
+            let Ok(graph) = Graph::from_metis(&text) else { return Ok(()) };
+            prop_assert_eq!(graph.directed_edges().count(), 2 * graph.edges());
+            for (a, b) in graph.directed_edges() {
+                prop_assert!(a != b && graph.neighbours(b as usize).contains(&(a as usize)));
+            }
+            for vertex in 0..graph.len() {
+                prop_assert_eq!(graph.vertex_weights(vertex).len(), graph.constraints());
+                let weights = graph.edge_weights(vertex).map(<[u64]>::len);
+                prop_assert!(weights.is_none_or(|len| len == graph.neighbours(vertex).len()));
+            }
+            let cut = Partition::random(graph.len(), 3, 1).edge_cut(&graph);
+            prop_assert!(cut == 0 || graph.edges() > 0);
+        }
+    }
 
     #[test]
     fn weights_of_vertices_and_edges_are_read_in_their_places() {

@@ -53,8 +53,8 @@ impl Usage {
     /// Whether hardly more is used `now`: libraries and allocators keep some of what they had, and what is released together
     /// waits for the next time that all are there.
     fn holds(self, now: Usage) -> bool {
-        /// Fewer than one for each time of the fewest.
-        const OBJECTS: u64 = 8;
+        /// Fewer than the times that any one scheme has its turn.
+        const OBJECTS: u64 = 2;
         let more = |a: u64, b: u64, by: u64| b <= a + by;
         let objects = self.objects.iter().zip(now.objects).all(|(&a, b)| more(a, b, OBJECTS));
         more(self.kibibytes, now.kibibytes, 16 << 10)

@@ -158,7 +158,10 @@ impl<'a> Sequence<'a> {
         let said = match way {
             0 => {
                 vector.exchange(list);
-                self.vector.exchange_on(list)?;
+                match list {
+                    List::Halo => self.vector.exchange()?,
+                    _ => self.vector.exchange_on(list)?,
+                }
                 "exchange"
             }
             1 => {
@@ -183,7 +186,10 @@ impl<'a> Sequence<'a> {
             }
             5 => {
                 columns.iter_mut().for_each(|model| model.adjoint(list));
-                self.columns.exchange_adjoint_on(list, fold)?;
+                match list {
+                    List::Halo => self.columns.exchange_adjoint(fold)?,
+                    _ => self.columns.exchange_adjoint_on(list, fold)?,
+                }
                 "adjoint of columns"
             }
             6 => {

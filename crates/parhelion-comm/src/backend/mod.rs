@@ -428,7 +428,7 @@ pub struct Availability {
     /// The backend.
     pub backend: BackendKind,
     /// Its place in [`registry`], higher ones first. It chooses nothing: a run takes the backend that is configured or that its
-    /// launcher means, else local (see [`choose`](crate::choose)).
+    /// launcher means, else local (see [`choose`](crate::run::choose)).
     pub priority: u8,
     /// Whether it can be used.
     pub available: bool,

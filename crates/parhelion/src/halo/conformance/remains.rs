@@ -11,7 +11,7 @@ use crate::halo::{Exchanges, Fields};
 use crate::index::{Descriptor, DistMultiVector, DistVector, List, Migration, Order, OverlapUpdate};
 
 pub(super) const CASES: &[Case] = &[Case::new(
-    "leaks: 200 descriptors, extended, migrated from, with exchanges given up, leave nothing behind",
+    "leaks: 100 descriptors, extended, migrated from, with exchanges given up, leave nothing behind",
     many,
 )];
 
@@ -73,5 +73,5 @@ fn one_of_many(c: &Communicator, number: usize) -> Outcome {
 
 fn many(c: &Communicator) -> Outcome {
     (0..20).try_for_each(|number| one_of_many(c, number))?;
-    leaves_nothing(c, "descriptors", || (0..times(c, 200)).try_for_each(|number| one_of_many(c, number)))
+    leaves_nothing(c, "descriptors", || (0..times(c, 100)).try_for_each(|number| one_of_many(c, number)))
 }

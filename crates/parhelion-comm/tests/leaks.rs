@@ -1,6 +1,8 @@
 //! Worlds come and go without leaving anything behind. Alone in its program, so that nobody else allocates.
 #![cfg(target_os = "linux")]
 
+use std::time::{Duration, Instant};
+
 use parhelion_comm::{BackendKind, Config, Error, Op};
 
 /// A number of `/proc/self/status`, as `VmRSS` in KiB or `Threads`.
@@ -30,7 +32,12 @@ fn a_thousand_worlds_leave_nothing_behind() {
     (0..200).for_each(|_| world());
     let (threads, memory) = (status("Threads"), status("VmRSS"));
     (0..1000).for_each(|_| world());
-    assert_eq!(status("Threads"), threads);
+    // The system counts a thread for a moment after it has been joined.
+    let start = Instant::now();
+    while status("Threads") > threads {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} threads, before it were {threads}", status("Threads"));
+        std::thread::yield_now();
+    }
     let grown = status("VmRSS").saturating_sub(memory);
     // A world that stayed would be at least the 90,000 bytes that were in flight.
     assert!(grown < 16 << 10, "1000 worlds later the program is {grown} KiB larger");

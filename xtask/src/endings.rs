@@ -21,10 +21,7 @@ pub(crate) fn run(launcher: &Path, program: &Path, selection: &Selection<'_>, re
     for carrier in Carrier::all() {
         let row = row(carrier, "endings");
         for way in WAYS {
-            // Known: there a scope waits for a send that nobody receives even while its rank panics.
-            let hangs = carrier.backend() == "tcp" && way == "panics-sending";
-            let left_out = hangs.then_some("on tcp a scope waits for its sends even while its rank panics");
-            if let Some(why) = left_out.or_else(|| selection.left_out(carrier, RANKS)) {
+            if let Some(why) = selection.left_out(carrier, RANKS) {
                 report.add_cell(&row, RANKS, &Verdict::skipped(way, why));
                 continue;
             }

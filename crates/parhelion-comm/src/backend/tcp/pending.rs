@@ -84,8 +84,9 @@ impl Pending for Message {
     }
 
     fn finish_now(mut self: Box<Self>) {
-        // The receiver may count on the message: it is given up only if waiting for it is hopeless.
-        if !self.is_receive && self.wait().is_ok() {
+        // The receiver may count on the message: it is given up only if waiting for it is hopeless. A panic may be why nobody
+        // receives it, and is heard of only when the stack is unwound; what is taken back still goes out, as a copy.
+        if !self.is_receive && !std::thread::panicking() && self.wait().is_ok() {
             return;
         }
         self.operation.take_back();

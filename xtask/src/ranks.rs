@@ -68,7 +68,7 @@ const FEW_RANKS: Option<&[usize]> = Some(&[2, 3]);
 /// The cases with most ways through the code.
 const FEW_CASES: &[&str] = &["all_reduce in every form", "reduce_scatter of any counts", "every kind at once"];
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     Suite {
         row: "abi_check",
         program: "abi_check",
@@ -111,6 +111,16 @@ const SUITES: [Suite; 7] = [
         environment: &[("PARHELION_THREAD_LEVEL", "multiple")],
         backends: &["tcp", "mpi"],
         ranks: None,
+        talk: Talk::Little,
+    },
+    // There a call within a call is refused.
+    Suite {
+        row: "conformance, serialized",
+        program: "conformance",
+        filters: &["sets:", "windows:", "inflight:", "threads:"],
+        environment: &[("PARHELION_THREAD_LEVEL", "serialized")],
+        backends: &["mpi"],
+        ranks: Some(&[2]),
         talk: Talk::Little,
     },
     // The rows above check the arguments of every collective, which leads them other ways than a release build's: on MPI, its

@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("sets: messages to oneself", to_oneself),
     Case::new("sets: rounds do not mix, whoever is late", rounds),
     Case::new("sets: a start waits for no peer", started_alone).ranks(2),
+    Case::new("sets: a rank that has started and waits for something else holds nobody up", waiting_elsewhere).ranks(2),
     Case::new("sets: several in flight, finished in another order on each rank", several),
     Case::new("sets: their messages meet no others", apart),
     Case::new("sets: test loops until all is there", tested),
@@ -164,6 +165,29 @@ fn started_alone(c: &Communicator) -> Outcome {
                 c.send(&[0u8], neighbour(turn + 1), 3)?;
             }
             finish(c, &mut set, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn waiting_elsewhere(c: &Communicator) -> Outcome {
+    let (me, size) = (c.rank(), c.size());
+    for method in Method::ALL {
+        let mut set = make(c, method, all_pairs)?;
+        for round in 0..6 {
+            fill(c, &mut set, round);
+            set.start()?;
+            // One rank, another each round, waits first for the others, who have finished then.
+            let waiter = round % size;
+            if me == waiter {
+                for other in (0..size).filter(|&other| other != me) {
+                    c.recv(&mut [0u8], other, 3)?;
+                }
+            }
+            finish(c, &mut set, round)?;
+            if me != waiter {
+                c.send(&[0u8], waiter, 3)?;
+            }
         }
     }
     Ok(())

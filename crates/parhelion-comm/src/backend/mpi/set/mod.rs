@@ -1,7 +1,7 @@
 //! Message sets by MPI's own means.
 //!
 //! [`requests`]: non-blocking and persistent requests. [`neighbor`]: neighbourhood collectives on a distributed graph.
-//! [`one_sided`]: puts and gets, in a [`window`]. [`places`]: derived datatypes of layouts.
+//! [`one_sided`]: puts and gets, in a [`window`], with an [`announcement`] of them. [`places`]: derived datatypes of layouts.
 //!
 //! Lengths were agreed when the set was prepared, so that no receive can be overrun, and Open MPI's receives need no guard
 //! (see `guard`). All of a set's communication is on the private communicator of its communicator, or on what is made of that.
@@ -11,6 +11,7 @@
 //! A set that is dropped when nothing of it is under way is freed at once. Otherwise it becomes a chore of the runtime, and
 //! lives, with its memory, until the library is done with it. Receives are not cancelled: a peer may be sending.
 
+mod announcement;
 mod neighbor;
 mod one_sided;
 mod places;

@@ -7,17 +7,18 @@
 //! A message has two places in its window, used by turns: those of odd rounds and those of even ones. In each round a rank
 //! sends one empty message, a *token*, to each of its peers: those it sends to and those it receives from.
 //!
-//! 1. *Start* of round n: what is pushed is put into the peers' windows and flushed; what is pulled has been packed into this
-//!    rank's own. Then the tokens leave.
-//! 2. *Arrival*: with a peer's token, what it pushed is here; what is to be pulled from it can be got.
+//! 1. *Start* of round n: what is pushed is put into the peers' windows; what is pulled has been packed into this rank's own,
+//!    and its tokens leave. Tokens of what is pushed leave with the next call of this rank, when it is flushed
+//!    ([`announcement`](super::announcement)).
+//! 2. *Arrival*: with a peer's token, what it pushed is here; to get what is to be pulled from it begins.
 //! 3. *End*: the tokens of all peers have arrived, and what they had for this rank is here.
 //!
 //! What is written in round n lies where that of n - 2 was, which nobody reads any more: a rank starts n after its end of
-//! n - 1, for which it needed every peer's token of n - 1, which a peer sends when it starts n - 1, after its end of n - 2;
-//! what that brought may be read until then.
+//! n - 1, for which it needed every peer's token of n - 1, which a peer sends after its start of n - 1, after its end of
+//! n - 2; what that brought may be read until then.
 //!
-//! So a start waits for nobody. What is pushed moves in the start; what is pulled moves when the token is found, in the start,
-//! a test or the finish. Sets may be finished in any order, and one that is given up has nothing left to do but to receive
+//! So a start waits for nobody, and what it put moves until the next call. A get begins when its token is found, in the start,
+//! a test or the finish, and is waited for in the finish. Sets may be finished in any order, and one that is given up has nothing left to do but to receive
 //! tokens: others may go on to read its window, which is freed when no rank uses it any more.
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use mpi_abi::{Aint, Library};
 
 use super::super::comm::{Comm, In};
+use super::announcement::{Announcement, Due};
 use super::requests::Requests;
 use super::window::Window;
 use super::{Messages, OPERATION, Slot, Under, give_up};
@@ -44,7 +46,9 @@ pub(super) struct OneSided {
     messages: Messages,
     /// The memory of the direction that is no window.
     staging: Arc<Staging>,
+    /// The receives of tokens, and their sends.
     tokens: Requests,
+    announcement: Announcement,
     /// The token to the peer of each send; `None` to this rank itself.
     token_of: Vec<Option<usize>>,
     /// The receive that each peer's token announces, if there is one.
@@ -56,8 +60,10 @@ pub(super) struct OneSided {
     round: u64,
     is_started: bool,
     unsent: usize,
-    /// Sends that are started and whose tokens have not left.
+    /// Sends that are started, as long as not all are.
     unannounced: Vec<usize>,
+    /// Gets that have begun.
+    fetching: Vec<usize>,
     /// Receives that are here and were not given yet.
     arrived: Vec<usize>,
 }
@@ -78,16 +84,18 @@ pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared
     let token = |peer| peers.binary_search(&peer).ok();
     let empty = |&peer: &usize| Leg { peer, bytes: 0, offset: 0, remote_offset: 0, places: Vec::new() };
     let legs: Vec<Leg> = peers.iter().map(empty).collect();
-    let tokens =
-        Order { method: Method::PointToPoint, tag: order.tag, sends: legs.clone(), recvs: legs, most: 0, memory: None };
+    let method = Method::PointToPoint;
+    let outgoing = Order { method, tag: order.tag, sends: legs.clone(), recvs: Vec::new(), most: 0, memory: None };
+    let incoming = Order { method, tag: order.tag, sends: Vec::new(), recvs: legs, most: 0, memory: None };
     let set = OneSided {
         comm: comm.clone(),
         library,
-        window,
         push,
         messages,
         staging,
-        tokens: Requests::new(comm, tokens)?,
+        tokens: Requests::new(comm, incoming)?,
+        announcement: Announcement::new(library, window.clone(), Requests::new(comm, outgoing)?),
+        window,
         token_of: order.sends.iter().map(|leg| token(leg.peer)).collect(),
         announced: peers.iter().map(|&peer| at(&order.recvs, peer)).collect(),
         bare: (0..peers.len()).filter(|&i| at(&order.sends, peers[i]).is_none()).collect(),
@@ -96,6 +104,7 @@ pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared
         is_started: false,
         unsent: 0,
         unannounced: Vec::with_capacity(order.sends.len()),
+        fetching: Vec::with_capacity(order.recvs.len()),
         arrived: Vec::with_capacity(order.recvs.len()),
         sends: order.sends,
         recvs: order.recvs,
@@ -135,50 +144,47 @@ impl OneSided {
         }
     }
 
-    /// Makes what was started visible to the peers, and tells them. A turn is held.
-    fn announce(&mut self) -> Result<()> {
-        let window = self.window.raw;
-        // SAFETY: the window's epoch is under way.
-        unsafe {
-            if !self.push {
-                self.library.win_sync(window).of(OPERATION)?;
-            } else {
-                for &send in self.unannounced.iter().filter(|&&send| self.sends[send].bytes > 0) {
-                    self.library.win_flush(self.messages.sends[send].peer, window).of(OPERATION)?;
-                }
-            }
-        }
-        while let Some(send) = self.unannounced.pop() {
-            if let Some(token) = self.token_of[send] {
-                self.tokens.start_send(token)?;
-            }
+    /// The tokens of the sends that are started.
+    fn announced(&mut self) -> Vec<Due> {
+        let (sends, slots, token_of) = (&self.sends, &self.messages.sends, &self.token_of);
+        let due = |send: usize| {
+            let flush = (self.push && sends[send].bytes > 0).then(|| slots[send].peer);
+            token_of[send].map(|token| Due { token, flush })
+        };
+        self.unannounced.drain(..).filter_map(due).collect()
+    }
+
+    /// What a token announces, if anything, is here, or to get it begins. A turn is held.
+    fn arrive(&mut self, token: usize) -> Result<()> {
+        let Some(recv) = self.announced[token] else { return Ok(()) };
+        if self.push {
+            // SAFETY: the window's epoch is under way.
+            unsafe { self.library.win_sync(self.window.raw) }.of(OPERATION)?;
+            self.arrived.push(recv);
+        } else {
+            let here = Side::single(self.staging.ptr());
+            self.reach(&self.messages.recvs[recv], &self.recvs[recv], here).of(OPERATION)?;
+            self.fetching.push(recv);
         }
         Ok(())
     }
 
-    /// The receive that a token announces, if there is one, brought here. A turn is held.
-    fn arrive(&mut self, token: usize) -> Result<Option<usize>> {
-        let Some(recv) = self.announced[token] else { return Ok(None) };
-        let (slot, leg, window) = (&self.messages.recvs[recv], &self.recvs[recv], self.window.raw);
-        // SAFETY: the window's epoch is under way.
-        unsafe {
-            if self.push {
-                self.library.win_sync(window).of(OPERATION)?;
-            } else if leg.bytes > 0 {
-                self.reach(slot, leg, Side::single(self.staging.ptr())).of(OPERATION)?;
-                self.library.win_flush_local(slot.peer, window).of(OPERATION)?;
-            }
-        }
-        Ok(Some(recv))
-    }
-
-    /// Takes what the tokens announce that are here.
+    /// Takes what the tokens announce that are here. A turn is held.
     fn take_arrivals(&mut self) -> Result<()> {
         while let Some(token) = self.tokens.poll()? {
-            let recv = self.arrive(token)?;
-            self.arrived.extend(recv);
+            self.arrive(token)?;
         }
         Ok(())
+    }
+
+    /// A receive whose get had begun, brought here, if there is one. A turn is held.
+    fn fetch(&mut self) -> Result<Option<usize>> {
+        let Some(&recv) = self.fetching.last() else { return Ok(None) };
+        if self.recvs[recv].bytes > 0 {
+            // SAFETY: the window's epoch is under way.
+            unsafe { self.library.win_flush_local(self.messages.recvs[recv].peer, self.window.raw) }.of(OPERATION)?;
+        }
+        Ok(self.fetching.pop())
     }
 }
 
@@ -191,11 +197,9 @@ impl Prepared for OneSided {
         self.round += 1;
         self.is_started = true;
         self.unsent = self.sends.len();
-        self.tokens.start_receives()?;
-        for &token in &self.bare {
-            self.tokens.start_send(token)?;
-        }
-        Ok(())
+        let _turn = self.comm.runtime.enter(OPERATION)?;
+        self.tokens.receive()?;
+        self.announcement.send(self.bare.iter().map(|&token| Due { token, flush: None }))
     }
 
     fn start_send(&mut self, send: usize) -> Result<()> {
@@ -221,34 +225,48 @@ impl Prepared for OneSided {
         if self.unsent > 0 {
             return Ok(());
         }
-        self.announce()?;
+        let tokens = self.announced();
+        if self.push {
+            self.announcement.leave(runtime, tokens);
+            return Ok(());
+        }
+        // SAFETY: the window's epoch is under way.
+        unsafe { self.library.win_sync(self.window.raw) }.of(OPERATION)?;
+        self.announcement.send(tokens)?;
         // What is pulled had better move now than later.
-        if self.push { Ok(()) } else { self.take_arrivals() }
+        self.take_arrivals()
     }
 
     fn next_receive(&mut self) -> Result<Option<usize>> {
-        if let Some(recv) = self.arrived.pop() {
-            return Ok(Some(recv));
-        }
-        while let Some(token) = self.tokens.next_receive()? {
-            let runtime = self.comm.runtime;
-            let _turn = runtime.enter(OPERATION)?;
-            if let Some(recv) = self.arrive(token)? {
+        let runtime = self.comm.runtime;
+        loop {
+            if let Some(recv) = self.arrived.pop() {
                 return Ok(Some(recv));
             }
+            {
+                let _turn = runtime.enter(OPERATION)?;
+                self.announcement.settle()?;
+                if !self.fetching.is_empty() {
+                    // While one is waited for, others had better be under way.
+                    self.take_arrivals()?;
+                    return self.fetch();
+                }
+            }
+            let Some(token) = self.tokens.next_receive()? else { return Ok(None) };
+            let _turn = runtime.enter(OPERATION)?;
+            self.arrive(token)?;
         }
-        Ok(None)
     }
 
     fn test(&mut self) -> Result<bool> {
-        let runtime = self.comm.runtime;
-        let _turn = runtime.enter(OPERATION)?;
+        let _turn = self.comm.runtime.enter(OPERATION)?;
+        self.announcement.settle()?;
         self.take_arrivals()?;
-        self.tokens.test()
+        Ok(!self.tokens.is_due() && self.announcement.test()?)
     }
 
     fn complete(&mut self) -> Result<()> {
-        self.tokens.complete()?;
+        self.announcement.complete()?;
         self.is_started = false;
         Ok(())
     }
@@ -261,10 +279,16 @@ impl Prepared for OneSided {
 impl Under for OneSided {
     fn is_over(&mut self) -> bool {
         // What was started before the set was given up arrives.
-        if !self.unannounced.is_empty() && self.announce().is_err() {
+        let tokens = self.announced();
+        if self.announcement.send(tokens).is_err() {
             return false;
         }
-        self.tokens.is_over()
+        while !self.fetching.is_empty() {
+            if self.fetch().is_err() {
+                return false;
+            }
+        }
+        self.tokens.is_over() && self.announcement.is_over()
     }
 }
 

@@ -64,6 +64,11 @@ impl Requests {
         }
     }
 
+    /// Whether receives are started that were not found complete.
+    pub(super) fn is_due(&self) -> bool {
+        self.due > 0
+    }
+
     /// Makes the persistent requests.
     fn init(&mut self) -> Result<(), mpi_abi::Error> {
         (0..self.messages.sends.len()).try_for_each(|i| self.init_one(SENDS, i))?;
@@ -117,8 +122,8 @@ impl Requests {
         Ok(Some(index as usize))
     }
 
-    /// Whether all sends have completed.
-    fn test_sends(&mut self) -> Result<bool> {
+    /// Whether all sends have completed. A turn is held.
+    pub(super) fn test_sends(&mut self) -> Result<bool> {
         let n = self.sends.len() as c_int;
         let mut flag = c_int::from(n == 0);
         if n > 0 {
@@ -128,6 +133,50 @@ impl Requests {
                 .map_err(|e| self.error(e, None))?;
         }
         Ok(flag != 0)
+    }
+
+    /// Starts the receives. A turn is held.
+    #[inline]
+    pub(super) fn receive(&mut self) -> Result<()> {
+        let n = self.messages.recvs.len();
+        if self.persistent {
+            if n > 0 {
+                // SAFETY: the array has `n` inactive persistent requests.
+                unsafe { self.library.startall(n as c_int, self.recvs.as_mut_ptr()) }
+                    .map_err(|e| self.error(e, None))?;
+            }
+            self.due = n;
+            return Ok(());
+        }
+        for i in 0..n {
+            let s = &self.messages.recvs[i];
+            let mut request = Request::UNSET;
+            // SAFETY: the memory is this set's until the request has completed, and the message's agreed length fits it.
+            unsafe { self.library.irecv(s.at, s.count, s.datatype, s.peer, self.tag, self.comm.raw, &mut request) }
+                .map_err(|e| self.error(e, Some(s)))?;
+            self.recvs.set(i, request);
+            self.due += 1;
+        }
+        Ok(())
+    }
+
+    /// Starts a send. A turn is held.
+    #[inline]
+    pub(super) fn send(&mut self, send: usize) -> Result<()> {
+        let s = &self.messages.sends[send];
+        let mut request = self.sends.get(send);
+        // SAFETY: the memory is not written until the request has completed; a persistent request is inactive.
+        let started = unsafe {
+            if self.persistent {
+                self.library.start(&mut request)
+            } else {
+                let at = s.at.cast_const();
+                self.library.isend(at, s.count, s.datatype, s.peer, self.tag, self.comm.raw, &mut request)
+            }
+        };
+        started.map_err(|e| self.error(e, Some(s)))?;
+        self.sends.set(send, request);
+        Ok(())
     }
 
     /// Asks until there is an answer.
@@ -164,45 +213,13 @@ impl Prepared for Requests {
     #[inline]
     fn start_receives(&mut self) -> Result<()> {
         let _turn = self.comm.runtime.enter(OPERATION)?;
-        let n = self.messages.recvs.len();
-        if self.persistent {
-            if n > 0 {
-                // SAFETY: the array has `n` inactive persistent requests.
-                unsafe { self.library.startall(n as c_int, self.recvs.as_mut_ptr()) }
-                    .map_err(|e| self.error(e, None))?;
-            }
-            self.due = n;
-            return Ok(());
-        }
-        for i in 0..n {
-            let s = &self.messages.recvs[i];
-            let mut request = Request::UNSET;
-            // SAFETY: the memory is this set's until the request has completed, and the message's agreed length fits it.
-            unsafe { self.library.irecv(s.at, s.count, s.datatype, s.peer, self.tag, self.comm.raw, &mut request) }
-                .map_err(|e| self.error(e, Some(s)))?;
-            self.recvs.set(i, request);
-            self.due += 1;
-        }
-        Ok(())
+        self.receive()
     }
 
     #[inline]
     fn start_send(&mut self, send: usize) -> Result<()> {
         let _turn = self.comm.runtime.enter(OPERATION)?;
-        let s = &self.messages.sends[send];
-        let mut request = self.sends.get(send);
-        // SAFETY: the memory is not written until the request has completed; a persistent request is inactive.
-        let started = unsafe {
-            if self.persistent {
-                self.library.start(&mut request)
-            } else {
-                let at = s.at.cast_const();
-                self.library.isend(at, s.count, s.datatype, s.peer, self.tag, self.comm.raw, &mut request)
-            }
-        };
-        started.map_err(|e| self.error(e, Some(s)))?;
-        self.sends.set(send, request);
-        Ok(())
+        self.send(send)
     }
 
     #[inline]

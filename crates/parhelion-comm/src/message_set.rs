@@ -66,7 +66,8 @@ pub enum Method {
     /// The receiver gets the message out of the sender's window (MPI section 12.5.3), which is always open, once an empty
     /// message tells it that the data are there.
     Pull,
-    /// The sender puts the message into the receiver's window.
+    /// The sender puts the message into the receiver's window, and tells it with an empty message, which leaves with the
+    /// sender's next call: until then the data move while the sender computes.
     Push,
 }
 
@@ -377,8 +378,8 @@ impl MessageSet {
 
     /// Starts everything: [`MessageSet::start_receives`], then [`MessageSet::start_send`] for each.
     ///
-    /// Does not wait for peers; a library that makes puts out of messages may wait, with [`Method::Push`], until the peer is
-    /// in some call of its own.
+    /// Does not wait for peers. With [`Method::Push`] this rank's next call, whatever it is, waits until what was put has
+    /// arrived, which may take, where the library makes puts out of messages, until the peer is in some call of its own.
     ///
     /// # Errors
     /// The set is not idle; what the backend reports.

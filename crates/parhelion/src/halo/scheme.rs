@@ -17,10 +17,11 @@ pub enum Scheme {
     Neighbor,
     /// A persistent neighbourhood collective, set up once (MPI section 8.8).
     PersistentNeighbor,
-    /// Each rank gets what it needs from its neighbours' windows (MPI chapter 12): in its start, a test or its finish,
-    /// whichever finds that the neighbour has started.
+    /// Each rank gets what it needs from its neighbours' windows (MPI chapter 12): a get begins in its start, a test or its
+    /// finish, whichever finds that the neighbour has started, and is waited for in the finish.
     RmaPull,
-    /// Each rank puts what its neighbours need into their windows (MPI chapter 12), in its start.
+    /// Each rank puts what its neighbours need into their windows (MPI chapter 12) in its start, and tells them with its next
+    /// call, whatever that is.
     RmaPush,
     /// Each rank copies straight out of the arrays of the ranks whose memory it can read, and messages the rest.
     ///

@@ -12,6 +12,8 @@ const LONG: f64 = 1000.0;
 const THINNEST: f64 = 0.25;
 /// Room around everything, for arrows that swing out and for the heading.
 const MARGIN: f64 = 70.0;
+/// What the heading takes between the margins, in a wide font: narrower scenes stand in the middle of as much.
+const HEADING: f64 = 680.0;
 /// The radius of a patch that is a list.
 const DISC: f64 = 34.0;
 /// Above this many pieces, arrows are per message.
@@ -21,19 +23,21 @@ const MANY: usize = 40;
 pub(super) fn write(drawing: &Drawing, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let boxes = drawing.patches.iter().any(|p| matches!(p.parent, Cells::Space { .. }));
     let scene = if boxes { Scene::of_boxes(drawing) } else { Scene::of_lists(drawing) };
-    let (width, height) = (scene.size[0] + 2.0 * MARGIN, scene.size[1] + 2.0 * MARGIN);
+    let (width, height) = (scene.size[0].max(HEADING) + 2.0 * MARGIN, scene.size[1] + 2.0 * MARGIN);
+    let left = ((scene.size[0] - HEADING) / 2.0).min(0.0).round();
+    let heading = left + MARGIN;
     write!(
         f,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{left:.0} 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
          height=\"{height:.0}\" font-family=\"sans-serif\" text-anchor=\"middle\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+         <rect x=\"{left:.0}\" width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     )?;
     let ranks = drawing.patches.iter().map(|p| p.rank).collect::<std::collections::BTreeSet<_>>().len();
     let what = if drawing.adjoint { "Adjoint halo plan" } else { "Halo plan" };
     write!(
         f,
-        "<text x=\"{MARGIN}\" y=\"26\" font-size=\"17\" text-anchor=\"start\">{what}, {} of {ranks} ranks</text>\n\
-         <text x=\"{MARGIN}\" y=\"46\" font-size=\"13\" fill=\"#555\" text-anchor=\"start\">full colour: owned; pale: halo, \
+        "<text x=\"{heading}\" y=\"26\" font-size=\"17\" text-anchor=\"start\">{what}, {} of {ranks} ranks</text>\n\
+         <text x=\"{heading}\" y=\"46\" font-size=\"13\" fill=\"#555\" text-anchor=\"start\">full colour: owned; pale: halo, \
          in its owner's colour; arrows: bytes for elements of {} bytes</text>\n",
         count(drawing.patches.len(), "patch", "patches"),
         drawing.element_size

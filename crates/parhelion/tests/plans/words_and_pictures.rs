@@ -129,3 +129,23 @@ fn pictures_of_any_number_of_axes_have_only_finite_numbers() {
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 }
+
+#[test]
+fn a_narrow_picture_is_as_wide_as_its_heading() {
+    // One above the other in a column of single cells, and side by side.
+    for (shape, grid) in [([90, 1], [3, 1]), ([1, 90], [1, 3])] {
+        let pictures = on_threads(3, |w| Decomposition::new(shape, &w)?.grid(grid).halo(1).plan()?.drawing_of_all(&w));
+        let svg = pictures[0].as_ref().expect("rank 0 has it").to_string();
+        let number = |after: &str, text: &str| -> f64 {
+            let rest = text.split_once(after).expect(after).1;
+            rest[..rest.find([' ', '"']).expect("an end")].parse().expect(rest)
+        };
+        let (left, width) = (number("viewBox=\"", &svg), number(" width=\"", &svg));
+        assert_eq!(number("<rect x=\"", &svg), left, "the ground is everywhere");
+        let (_, heading) = svg.split_once("y=\"46\"").expect("a heading");
+        let start = number("<text x=\"", &svg);
+        let letters = heading[heading.find('>').unwrap() + 1..heading.find('<').unwrap()].chars().count();
+        // The letters of DejaVu Sans, a wide font, are 7.3 wide at this size, on average.
+        assert!(start >= left && start + 7.3 * letters as f64 <= left + width, "{left} {width} {start} {letters}");
+    }
+}

@@ -103,7 +103,7 @@ impl Picture<'_> {
             .y_desc("relative residual")
             .x_labels(8)
             .y_labels(12)
-            .x_label_formatter(&|iteration| format!("{iteration:.0}"))
+            .x_label_formatter(&|iteration| whole(*iteration))
             .y_label_formatter(&|value| power_of_ten(*value))
             .draw()?;
 
@@ -239,6 +239,11 @@ fn shade(bytes: u64, largest: u64) -> RGBColor {
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
+/// The number of an iteration, nothing for what lies between two.
+fn whole(iteration: f64) -> String {
+    if (iteration - iteration.round()).abs() > 1e-6 { String::new() } else { format!("{iteration:.0}") }
+}
+
 /// `10⁻³` for a whole exponent, nothing for what lies between.
 fn power_of_ten(exponent: f64) -> String {
     if (exponent - exponent.round()).abs() > 1e-6 {
@@ -277,6 +282,7 @@ mod tests {
 
     #[test]
     fn labels_are_short() {
+        assert_eq!([0.0, 0.2, 0.8, 1.0, 197.0].map(whole), ["0", "", "", "1", "197"]);
         assert_eq!([-3.0, 0.0, 12.0, 0.5].map(power_of_ten), ["10⁻³", "10⁰", "10¹²", ""]);
     }
 }

@@ -71,6 +71,21 @@ fn a_zero_diagonal_names_the_row() {
     fails(&[&lying], &["row 2 has a zero diagonal"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_setting_that_is_no_text_is_not_taken_for_unset() {
+    use std::os::unix::ffi::OsStrExt;
+    for (name, value) in
+        [("PARHELION_RANKS", b"\xff".as_slice()), ("PARHELION_SCHEME", b"p2p\xff"), ("PARHELION_RANK", b"\xff0")]
+    {
+        let mut command = command::clean(env!("CARGO_BIN_EXE_parhelion"));
+        command.args(["solve", "--pde", "3"]).env(name, std::ffi::OsStr::from_bytes(value));
+        let ended = command::run(command);
+        assert_eq!(ended.code, Some(2), "{name}: {}", ended.stdout);
+        assert!(ended.stderr.contains(&format!("{name}={}", String::from_utf8_lossy(value))), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn more_ranks_than_rows_are_refused() {
     let scratch = Scratch::new("ranks");

@@ -172,7 +172,13 @@ impl Config {
     /// # Errors
     /// A variable that cannot be read: the error names it, its value and what it takes.
     pub fn from_env() -> Result<Self> {
-        Self::from_lookup(|name| std::env::var(name).ok())
+        // What is no text is not taken for unset: it has a mark that no setting fits.
+        let text = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let mut config = Self::from_lookup(text)?;
+        if let (Some(path), Some(whole)) = (&mut config.mpi_library, std::env::var_os("PARHELION_MPI_LIB")) {
+            *path = whole.into();
+        }
+        Ok(config)
     }
 
     /// The settings that `lookup` answers, for tests and other sources.

@@ -164,12 +164,11 @@ impl Settings {
     /// # Errors
     /// A value that names no scheme.
     pub fn from_env() -> Result<Self> {
-        match std::env::var(Self::VARIABLE) {
-            Ok(text) if !text.is_empty() => text
-                .parse()
-                .map_err(|why| Error::new("scheme", ErrorKind::Config(format!("{}={text}: {why}", Self::VARIABLE)))),
-            _ => Ok(Settings::default()),
-        }
+        let Some(value) = std::env::var_os(Self::VARIABLE).filter(|value| !value.is_empty()) else {
+            return Ok(Settings::default());
+        };
+        let text = value.to_string_lossy();
+        text.parse().map_err(|why| Error::new("scheme", ErrorKind::Config(format!("{}={text}: {why}", Self::VARIABLE))))
     }
 }
 

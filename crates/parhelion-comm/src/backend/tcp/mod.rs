@@ -18,6 +18,8 @@ mod pending;
 mod tap;
 mod transport;
 
+use std::ffi::OsString;
+
 pub(crate) use self::launch::launch;
 use crate::backend::Availability;
 use crate::config::{BackendKind, Config};
@@ -38,8 +40,8 @@ pub(crate) fn availability(config: &Config) -> Availability {
 }
 
 /// A variable of the process environment.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// What fuzzers call.

@@ -3,10 +3,11 @@
 //! This library's own variables come first, whoever started the process; what they leave open, the launcher that is there
 //! may say.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::path::Path;
+use std::path::PathBuf;
 
 use mpi_abi::{Launcher, LauncherKind};
 use rustix::io::FdFlags;
@@ -24,7 +25,7 @@ const MOST: usize = 1 << 20;
 const PORTS: u16 = 8;
 
 /// The variables of a process, by name.
-pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Which rank this process is, where the ranks meet, and what they share.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub(crate) fn seat(lookup: Lookup<'_>, config: &Config) -> Result<Seat> {
     let found = if is_named(lookup) {
         Found::own(lookup)
     } else {
-        let launcher = Launcher::from_environment(lookup, &[]);
+        let launcher = Launcher::from_environment(&|name| given(lookup, name), &[]);
         Found::of_launcher(lookup, &launcher).ok_or_else(|| {
             let text = "nothing says which rank this process is; 'parhelion run -n N PROGRAM' starts N ranks, and \
                         PARHELION_RANK, PARHELION_SIZE, PARHELION_RENDEZVOUS and PARHELION_SECRET_FILE name one";
@@ -157,9 +158,9 @@ impl Found {
             Some(text) => Some(inherited(&text).map_err(|why| format!("PARHELION_RENDEZVOUS_FD={text}: {why}"))?),
             None => None,
         };
-        let secret = match given(lookup, "PARHELION_SECRET_FILE") {
+        let secret = match set(lookup, "PARHELION_SECRET_FILE").map(PathBuf::from) {
             Some(path) => {
-                secret::read(Path::new(&path)).map_err(|why| format!("PARHELION_SECRET_FILE={path}: {why}"))?
+                secret::read(&path).map_err(|why| format!("PARHELION_SECRET_FILE={}: {why}", path.display()))?
             }
             None => {
                 let advice = secret::ADVICE;
@@ -174,8 +175,13 @@ impl Found {
 }
 
 /// What is set and not empty.
-fn given(lookup: Lookup<'_>, name: &str) -> Option<String> {
+fn set(lookup: Lookup<'_>, name: &str) -> Option<OsString> {
     lookup(name).filter(|value| !value.is_empty())
+}
+
+/// The same as text. What is none is not taken for unset: it has a mark that fits nothing.
+fn given(lookup: Lookup<'_>, name: &str) -> Option<String> {
+    set(lookup, name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// Behind the port of torchrun's own store, which may be in use at its host.

@@ -27,8 +27,8 @@ impl Drop for Secret {
 fn read(pairs: &[(&str, &str)], secret: Option<&Secret>) -> Result<Seat> {
     let secret = secret.map(|secret| secret.0.to_str().unwrap());
     let lookup = |name: &str| match name {
-        "PARHELION_SECRET_FILE" if secret.is_some() => secret.map(str::to_owned),
-        _ => pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+        "PARHELION_SECRET_FILE" if secret.is_some() => secret.map(Into::into),
+        _ => pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()),
     };
     seat(&lookup, &Config::default())
 }
@@ -54,7 +54,7 @@ fn our_own_variables_name_a_seat() {
         "rank 1 of 4 (0 on its machine), says PARHELION_RANK; the ranks meet at node-1:5000-5003"
     );
     let named = |pairs: &[(&str, &str)]| {
-        is_named(&|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        is_named(&|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into()))
     };
     assert!(named(&OWN) && named(&OWN[..1]) && named(&OWN[1..]) && !named(&OWN[2..]) && !named(&[]));
 }
@@ -104,7 +104,7 @@ fn what_is_missing_or_wrong_is_named() {
     assert!(text.contains("PARHELION_SECRET_FILE=/nonexistent/x: "), "{text}");
     let text = refusal(&[], None);
     assert!(text.contains("parhelion run -n N") && text.contains("PARHELION_RANK"), "{text}");
-    let lookup = |name: &str| OWN.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let lookup = |name: &str| OWN.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
     let text = seat(&lookup, &Config::default().ranks(3)).unwrap_err().to_string();
     assert!(text.contains("PARHELION_RANKS") && text.contains("there are 4"), "{text}");
 }

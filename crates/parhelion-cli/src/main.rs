@@ -100,9 +100,13 @@ fn own_rank() -> Option<usize> {
 fn say(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Input(format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
         _ => Ok(()),
     }
+}
+
+/// The error of output that nobody has.
+fn unwritable(error: &io::Error) -> Error {
+    let text = error.to_string();
+    Error::Input(format!("cannot write to standard output: {}", text.split(" (os error").next().unwrap_or_default()))
 }

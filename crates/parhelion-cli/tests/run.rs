@@ -201,6 +201,52 @@ fn a_reader_that_goes_away_ends_ranks_as_without_a_launcher() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_an_error() {
+    // Its ranks do not notice: the pipe takes all they have.
+    let launcher = r#"exec "$0" run -n 2 --tag-output "$@" >/dev/full"#;
+    let tagged = |program: &[&str]| {
+        let mut command = clean("sh");
+        command.args(["-c", launcher, env!("CARGO_BIN_EXE_parhelion")]).args(program);
+        run(command)
+    };
+    let why = "error: cannot write to standard output: No space left on device";
+    for text in ["whole\\n", "without an end"] {
+        let ended = tagged(&["printf", text]);
+        assert_eq!((ended.code, ended.stderr.trim_end()), (Some(2), why));
+    }
+    // What else went wrong is told, too.
+    let ended = tagged(&["sh", "-c", "echo word; exit $((3 * (1 - PARHELION_RANK)))"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.lines().any(|line| line == why), "{}", ended.stderr);
+}
+
+#[test]
+fn more_ranks_than_can_be_watched_are_refused_before_the_first_starts() {
+    let scratch = Scratch::new("crowd");
+    let started = scratch.path("started");
+    let mut command = clean("sh");
+    let script = r#"ulimit -n 64; exec "$0" run -n 100 touch "$1""#;
+    command.args(["-c", script, env!("CARGO_BIN_EXE_parhelion"), &started]);
+    let ended = run(command);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("error: 100 ranks need "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("allows this process 64") && ended.stderr.contains("ulimit -n"), "{}", ended.stderr);
+    assert!(!std::path::Path::new(&started).exists(), "a rank was started");
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_holds_the_secret() {
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new("bytes");
+    let folder = std::path::Path::new(&scratch.path("")).join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let this = env!("CARGO_BIN_EXE_parhelion");
+    let mut command = clean(this);
+    command.args(["run", "-n", "2", this, "solve", "--pde", "3", "--json"]).env("TMPDIR", &folder);
+    succeeded(&run(command));
+}
+
+#[test]
 fn the_first_failure_ends_all_and_is_named_with_its_last_words() {
     let script = r#"[ "$PARHELION_RANK" = 2 ] || exec sleep 600
         echo warning >&2; printf '\033[31mbad thing\033[0m\n\n' >&2; exit 3"#;

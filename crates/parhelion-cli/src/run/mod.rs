@@ -32,10 +32,14 @@ use crate::args::{Bind, RunArgs};
 use crate::error::{Error, Result};
 use hosts::Place;
 use relay::Relay;
+use rustix::process::{Resource, getrlimit};
 pub(crate) use session::Ports;
 use session::Session;
 use signals::Signals;
 use watch::{Failure, Watch};
+
+/// Descriptors beside those of ranks: the standard streams, the rendezvous, signals, and those of one start.
+const OWN_DESCRIPTORS: u64 = 24;
 
 /// What is to run.
 struct Job {
@@ -99,6 +103,7 @@ fn launch(job: &Job) -> Result<ExitCode> {
         let what = what.to_owned();
         move |error: std::io::Error| Error::Input(format!("cannot {what}: {error}"))
     };
+    check_descriptors(job)?;
     // Before there is anything that a signal would leave behind.
     let signals = Signals::listen().map_err(failed("listen to signals"))?;
     let mut session = Session::new(&job.places, job.ports)?;
@@ -122,13 +127,36 @@ fn launch(job: &Job) -> Result<ExitCode> {
     let relay = (!sources.is_empty()).then(|| Relay::start(sources)).transpose();
     let relay = relay.map_err(failed("pass on what the ranks print"))?;
     let failures = watch.until_all_end(&signals).map_err(failed("wait for the ranks"))?;
-    let words = relay.map(|relay| relay.finish(job.places.len())).unwrap_or_default();
+    let (words, lost) = relay.map(|relay| relay.finish(job.places.len())).unwrap_or_default();
+    let lost = lost.map(|error| crate::unwritable(&error));
+    if let Some(lost) = &lost {
+        // The last line, and the exit code, are of a rank that failed, if one did.
+        lost.print();
+    }
     // Those that were ended because another failed did nothing wrong.
     let told = if job.keep_going { failures.len() } else { failures.len().min(1) };
     for failure in failures[..told].iter().filter(|failure| !(job.speaks && failure.has_exited())) {
         Error::Input(sentence(failure, &job.places, &words)).print();
     }
-    Ok(failures.first().map_or(ExitCode::SUCCESS, |failure| ExitCode::from(failure.code())))
+    match failures.first() {
+        Some(failure) => Ok(ExitCode::from(failure.code())),
+        None if lost.is_some() => Err(Error::AlreadySaid),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Refuses more ranks than this process could watch, before it starts the first. On tcp rank 0 needs a descriptor for each, too.
+fn check_descriptors(job: &Job) -> Result<()> {
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return Ok(()) };
+    let here = start::descriptors(job.tag_output);
+    let needed = job.places.iter().map(|place| here + u64::from(place.host.is_some())).sum::<u64>() + OWN_DESCRIPTORS;
+    if needed <= limit {
+        return Ok(());
+    }
+    let ranks = job.places.len();
+    Err(Error::Input(format!(
+        "{ranks} ranks need {needed} open files, and the system allows this process {limit}; give a smaller -n, or raise 'ulimit -n'"
+    )))
 }
 
 /// `rank 2 on node1 exited with code 3: what it said last`.

@@ -58,8 +58,8 @@ impl Source {
                         &tagged
                     }
                 };
-                // Nobody reads any more: the rank is to learn that from its own pipe, as it would without us.
-                if write_all(self.stream, bytes).is_ok() { Step::Read } else { Step::Ended }
+                // The rank is to learn from its own pipe that nobody takes it any more, as it would without us.
+                write_all(self.stream, bytes).map_or_else(|error| Step::Refused(self.stream, error), |()| Step::Read)
             }
             Err(Errno::INTR) => Step::Read,
             Err(Errno::AGAIN) => Step::Empty,
@@ -68,12 +68,15 @@ impl Source {
     }
 
     /// Passes on what was said without an end of line; the rank's last words, where this is its stderr.
-    fn close(mut self) -> Option<(usize, LastWords)> {
-        if let Some(rest) = self.tagger.as_mut().and_then(Tagger::rest) {
-            // As above: without a reader there is nobody to tell.
-            let _ = write_all(self.stream, &rest);
+    fn close(mut self, heard: &mut Heard) {
+        if let Some(rest) = self.tagger.as_mut().and_then(Tagger::rest)
+            && let Err(error) = write_all(self.stream, &rest)
+        {
+            heard.refused(self.stream, error);
         }
-        (self.stream == Stream::Stderr).then_some((self.rank, self.words))
+        if self.stream == Stream::Stderr {
+            heard.words.push((self.rank, self.words));
+        }
     }
 }
 
@@ -82,13 +85,31 @@ enum Step {
     Read,
     Empty,
     Ended,
+    /// What was read could not be written.
+    Refused(Stream, io::Error),
+}
+
+/// What there is to tell when all output has ended.
+#[derive(Default)]
+struct Heard {
+    words: Vec<(usize, LastWords)>,
+    lost: Option<io::Error>,
+}
+
+impl Heard {
+    /// Output was lost, unless it is a reader of stdout that wanted no more. Of what cannot be said on stderr, nobody can be told.
+    fn refused(&mut self, stream: Stream, error: io::Error) {
+        if stream == Stream::Stdout && error.kind() != io::ErrorKind::BrokenPipe {
+            self.lost.get_or_insert(error);
+        }
+    }
 }
 
 /// The thread that passes output on.
 pub(super) struct Relay {
     /// Closed to end the thread.
     end: OwnedFd,
-    thread: JoinHandle<Vec<(usize, LastWords)>>,
+    thread: JoinHandle<Heard>,
 }
 
 impl Relay {
@@ -98,28 +119,30 @@ impl Relay {
         Ok(Self { end, thread })
     }
 
-    /// Passes on what is left of ranks that have all ended; what each of them said last on stderr.
-    pub(super) fn finish(self, ranks: usize) -> Vec<Option<String>> {
+    /// Passes on what is left of ranks that have all ended; what each of them said last on stderr, and why some of what they
+    /// said on stdout was lost, if it was.
+    pub(super) fn finish(self, ranks: usize) -> (Vec<Option<String>>, Option<io::Error>) {
         drop(self.end);
         let mut last = vec![None; ranks];
-        for (rank, words) in self.thread.join().unwrap_or_default() {
+        let heard = self.thread.join().unwrap_or_default();
+        for (rank, words) in heard.words {
             last[rank] = words.last();
         }
-        last
+        (last, heard.lost)
     }
 }
 
 /// Passes output on until all of it has ended, or until `ended` is closed and the pipes are empty.
-fn run(mut open: Vec<Source>, ended: &OwnedFd) -> Vec<(usize, LastWords)> {
+fn run(mut open: Vec<Source>, ended: &OwnedFd) -> Heard {
     let mut piece = vec![0; PIECE];
-    let mut closed = Vec::new();
+    let mut heard = Heard::default();
     loop {
         let mut files: Vec<PollFd<'_>> = open.iter().map(|source| PollFd::new(&source.pipe, PollFlags::IN)).collect();
         files.push(PollFd::new(ended, PollFlags::IN));
         match poll(&mut files, None) {
             Ok(_) | Err(Errno::INTR) => {}
             // Without it nothing can be passed on; ranks that write learn so from their pipes.
-            Err(_) => return closed,
+            Err(_) => return heard,
         }
         let ready: Vec<bool> = files.iter().map(|file| !file.revents().is_empty()).collect();
         let is_over = ready[open.len()];
@@ -134,16 +157,21 @@ fn run(mut open: Vec<Source>, ended: &OwnedFd) -> Vec<(usize, LastWords)> {
                         is_ended = true;
                         break;
                     }
+                    Step::Refused(stream, error) => {
+                        heard.refused(stream, error);
+                        is_ended = true;
+                        break;
+                    }
                 }
             }
-            if !is_ended {
+            if is_ended {
+                source.close(&mut heard);
+            } else {
                 open.push(source);
-            } else if let Some(words) = source.close() {
-                closed.push(words);
             }
         }
         if is_over {
-            return closed;
+            return heard;
         }
     }
 }

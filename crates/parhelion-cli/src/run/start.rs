@@ -80,11 +80,10 @@ pub(super) fn rank(job: &Job, session: &Session, rank: usize, place: &Place) -> 
         None => local(job, session, rank, place)?,
         Some(host) => remote(job, session, rank, place, host)?,
     };
-    let tees = !io::stderr().is_terminal();
     if job.tag_output {
         command.stdout(Stdio::piped());
     }
-    if job.tag_output || tees {
+    if hears_stderr(job.tag_output) {
         command.stderr(Stdio::piped());
     }
     let program = command.get_program().to_owned();
@@ -115,6 +114,16 @@ pub(super) fn rank(job: &Job, session: &Session, rank: usize, place: &Place) -> 
         let _ = std::thread::Builder::new().name("stdin".into()).spawn(move || io::copy(&mut io::stdin(), &mut pipe));
     }
     Ok(Started { child, control, sources })
+}
+
+/// Whether what ranks say on stderr goes through this process.
+fn hears_stderr(tag_output: bool) -> bool {
+    tag_output || !io::stderr().is_terminal()
+}
+
+/// How many descriptors a rank of this machine takes here, 1 where it is none: rank 0 has one for it then.
+pub(super) fn descriptors(tag_output: bool) -> u64 {
+    (u64::from(tag_output) + u64::from(hears_stderr(tag_output))).max(1)
 }
 
 fn local(job: &Job, session: &Session, rank: usize, place: &Place) -> Result<Command> {

@@ -9,4 +9,6 @@ mod ordering;
 mod signals;
 mod soundness;
 mod spans;
+#[path = "../waits/mod.rs"]
+mod waits;
 mod windows;

@@ -2,58 +2,15 @@
 
 use std::time::Duration;
 
-use parhelion_comm::{Any, Communicator, Error, ErrorKind, Op, wait_any};
+use parhelion_comm::{Any, Error, ErrorKind, Op, wait_any};
 
 use crate::drill::{self, Plan};
 use crate::processes::report;
+use crate::waits::{WAITS, Wait};
 use crate::{LIMIT, play, raise_flag, start, wait_for_flag, world};
 
-type Wait = fn(&Communicator, usize) -> Result<(), Error>;
-
-/// Every way to wait for a rank.
-const WAITS: [(&str, Wait); 22] = [
-    ("recv", |c, peer| c.recv(&mut [0u8; 4], peer, 1).map(drop)),
-    ("recv from anyone", |c, _| c.recv(&mut [0u8; 4], Any, 1).map(drop)),
-    ("recv_vec", |c, peer| c.recv_vec::<u8>(peer, 1).map(drop)),
-    ("probe", |c, peer| c.probe(peer, 1).map(drop)),
-    ("probe_message", |c, peer| c.probe_message(peer, Any).map(drop)),
-    ("irecv", |c, peer| c.irecv(vec![0u8; 4], peer, 1)?.wait().map(drop)),
-    ("a scope's receive", |c, peer| {
-        let mut buffer = [0u8; 4];
-        c.scope(|s| s.recv(&mut buffer, peer, 1).map(drop))
-    }),
-    ("a rendezvous send", |c, peer| c.send(&vec![1u8; 1 << 20], peer, 1)),
-    ("a small synchronous send", |c, peer| c.send_synchronous(&[1u8; 4], peer, 1)),
-    ("a rendezvous isend", |c, peer| c.isend(vec![1u8; 1 << 20], peer, 1)?.wait().map(drop)),
-    ("send_recv", |c, peer| c.send_recv(&[1u8; 4], peer, 1, &mut [0u8; 4], peer, 1).map(drop)),
-    ("barrier", |c, _| c.barrier()),
-    ("all_reduce", |c, _| c.all_reduce(&[1.0f64; 1000], Op::Sum).map(drop)),
-    ("broadcast from the lost rank", |c, peer| c.broadcast(&mut [0u8; 4], peer)),
-    ("iall_gather", |c, _| c.iall_gather(vec![1u8; 4])?.wait().map(drop)),
-    ("ibarrier", |c, _| c.ibarrier()?.wait()),
-    ("dup", |c, _| c.dup().map(drop)),
-    ("signals", |c, peer| c.signals(&[peer], 1).map(drop)),
-    ("wait_any", |c, peer| wait_any(&mut vec![c.irecv(vec![0u8], peer, 1)?, c.irecv(vec![0u8], peer, 2)?]).map(drop)),
-    ("a loop of try_probe", |c, peer| {
-        while c.try_probe(peer, 1)?.is_none() {
-            std::thread::yield_now();
-        }
-        Ok(())
-    }),
-    ("a loop of try_probe_message", |c, peer| {
-        while c.try_probe_message(peer, Any)?.is_none() {
-            std::thread::yield_now();
-        }
-        Ok(())
-    }),
-    ("a test loop", |c, peer| {
-        let mut request = c.irecv(vec![0u8], peer, 1)?;
-        while !request.test() {
-            std::thread::yield_now();
-        }
-        request.wait().map(drop)
-    }),
-];
+/// A way to wait for whoever sends.
+const FOR_ANYONE: (&str, Wait) = ("recv from anyone", |c, _| c.recv(&mut [0u8; 4], Any, 1).map(drop));
 
 #[track_caller]
 fn is_lost(what: &str, result: Result<(), Error>, peer: usize) {
@@ -86,8 +43,9 @@ pub(crate) fn waits(word: &str) {
                 _ => panic!("on purpose"),
             }
         }
-        for number in 0..WAITS.len() {
-            let (what, wait) = WAITS[(first + number) % WAITS.len()];
+        let all = [&WAITS[..], &[FOR_ANYONE]].concat();
+        for number in 0..all.len() {
+            let (what, wait) = all[(first + number) % all.len()];
             is_lost(what, wait(&world, 1), 1);
         }
         is_lost("a receive as another communicator numbers it", reversed.recv(&mut [0u8], 2, 0).map(drop), 2);

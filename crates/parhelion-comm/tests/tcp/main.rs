@@ -17,6 +17,8 @@ mod processes;
 mod progress;
 #[cfg(target_os = "linux")]
 mod shortage;
+#[path = "../waits/mod.rs"]
+mod waits;
 mod windows;
 
 use std::path::PathBuf;

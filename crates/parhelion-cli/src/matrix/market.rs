@@ -126,7 +126,8 @@ pub(crate) fn has_banner(start: &[u8]) -> bool {
     start.len() >= WORD.len() && start[..WORD.len()].eq_ignore_ascii_case(WORD)
 }
 
-/// Reads dense vectors: `matrix array`, real or integer, general, with so many columns; one column behind the other.
+/// Reads dense vectors: `matrix array`, real or integer, with so many columns; one column behind the other. They are symmetric
+/// where a program that writes matrices has found as many of them as rows to be so: then the file has the lower triangle.
 pub(crate) fn read_vectors(reader: impl BufRead, columns: usize) -> Result<Vec<f64>, TextError> {
     let mut lines = Lines::new(reader, b"%");
     let Some(line) = lines.next()? else {
@@ -137,11 +138,21 @@ pub(crate) fn read_vectors(reader: impl BufRead, columns: usize) -> Result<Vec<f
         return Err(line
             .wrong(format!("a vector is a 'matrix array', not a {}", quote(format!("{object} {format}").as_bytes()))));
     }
-    if !matches!(field.as_str(), "real" | "integer" | "double") || symmetry != "general" {
-        return Err(line.wrong("a vector must be real or integer, and general"));
+    let symmetric = symmetry == "symmetric";
+    if !matches!(field.as_str(), "real" | "integer" | "double") || !(symmetric || symmetry == "general") {
+        return Err(line.wrong("a vector must be real or integer, and general or symmetric"));
     }
     let announced = match lines.next_with_content()? {
-        Some(line) => vector_lengths(line, columns)?,
+        Some(line) => {
+            let all = vector_lengths(line, columns)?;
+            match columns as u64 {
+                n if symmetric && n.checked_mul(n) != Some(all) => {
+                    return Err(line.wrong("symmetric, but not as many columns as rows"));
+                }
+                n if symmetric => all.midpoint(n),
+                _ => all,
+            }
+        }
         None => return Err(ended(&lines, "before the line with rows and columns")),
     };
     let mut values = Vec::with_capacity(announced.min(1 << 20) as usize);
@@ -153,8 +164,20 @@ pub(crate) fn read_vectors(reader: impl BufRead, columns: usize) -> Result<Vec<f
     }
     match lines.next_with_content()? {
         Some(line) => Err(line.wrong(format!("more than the {announced} values announced"))),
+        None if symmetric => Ok(mirrored(&values, columns)),
         None => Ok(values),
     }
+}
+
+/// All of a symmetric matrix of n rows, by columns, of whose columns `lower` has what is on the diagonal and below.
+fn mirrored(lower: &[f64], n: usize) -> Vec<f64> {
+    let mut all = vec![0.0; n * n];
+    let places = (0..n).flat_map(|column| (column..n).map(move |row| (row, column)));
+    for ((row, column), &value) in places.zip(lower) {
+        all[column * n + row] = value;
+        all[row * n + column] = value;
+    }
+    all
 }
 
 /// The number of values of so many columns.
@@ -416,6 +439,12 @@ mod tests {
         assert_eq!(two(&format!("{banner}2 2\n1\n2\n3\n4\n")).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         for rest in ["2 1\n1\n1\n", "2 3\n1\n", "2 2\n1\n1\n1\n", "18446744073709551615 2\n1\n"] {
             assert!(two(&format!("{banner}{rest}")).is_err(), "{rest:?}");
+        }
+        let symmetric = "%%MatrixMarket matrix array real symmetric\n";
+        assert_eq!(vector(&format!("{symmetric}1 1\n7\n")).unwrap(), [7.0]);
+        assert_eq!(two(&format!("{symmetric}2 2\n1\n2\n3\n")).unwrap(), [1.0, 2.0, 2.0, 3.0]);
+        for rest in ["3 2\n1\n2\n3\n4\n5\n6\n", "2 2\n1\n2\n", "2 2\n1\n2\n3\n4\n"] {
+            assert!(two(&format!("{symmetric}{rest}")).is_err(), "{rest:?}");
         }
     }
 

@@ -45,7 +45,7 @@ impl Announcement {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends tokens now, or what `later` is left to. A turn is held.
+    /// Sends tokens now, and what was due before. A turn is held.
     pub(super) fn send(&self, tokens: impl IntoIterator<Item = Due>) -> Result<()> {
         let mut inner = self.lock();
         inner.due.extend(tokens);

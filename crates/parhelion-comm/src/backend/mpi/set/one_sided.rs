@@ -18,8 +18,8 @@
 //! n - 2; what that brought may be read until then.
 //!
 //! So a start waits for nobody, and what it put moves until the next call. A get begins when its token is found, in the start,
-//! a test or the finish, and is waited for in the finish. Sets may be finished in any order, and one that is given up has nothing left to do but to receive
-//! tokens: others may go on to read its window, which is freed when no rank uses it any more.
+//! a test or the finish, and is waited for in the finish. Sets may be finished in any order. One that is given up sends its
+//! tokens and receives those of others, who may go on to read its window; that is freed when no rank uses it any more.
 
 use std::sync::Arc;
 
@@ -144,14 +144,18 @@ impl OneSided {
         }
     }
 
-    /// The tokens of the sends that are started.
-    fn announced(&mut self) -> Vec<Due> {
+    /// The tokens of the sends that are started, whose data are in the window if they are to be pulled. A turn is held.
+    fn announced(&mut self) -> Result<Vec<Due>> {
+        if !self.push && !self.unannounced.is_empty() {
+            // SAFETY: the window's epoch is under way.
+            unsafe { self.library.win_sync(self.window.raw) }.of(OPERATION)?;
+        }
         let (sends, slots, token_of) = (&self.sends, &self.messages.sends, &self.token_of);
         let due = |send: usize| {
             let flush = (self.push && sends[send].bytes > 0).then(|| slots[send].peer);
             token_of[send].map(|token| Due { token, flush })
         };
-        self.unannounced.drain(..).filter_map(due).collect()
+        Ok(self.unannounced.drain(..).filter_map(due).collect())
     }
 
     /// What a token announces, if anything, is here, or to get it begins. A turn is held.
@@ -225,13 +229,11 @@ impl Prepared for OneSided {
         if self.unsent > 0 {
             return Ok(());
         }
-        let tokens = self.announced();
+        let tokens = self.announced()?;
         if self.push {
             self.announcement.leave(runtime, tokens);
             return Ok(());
         }
-        // SAFETY: the window's epoch is under way.
-        unsafe { self.library.win_sync(self.window.raw) }.of(OPERATION)?;
         self.announcement.send(tokens)?;
         // What is pulled had better move now than later.
         self.take_arrivals()
@@ -279,8 +281,7 @@ impl Prepared for OneSided {
 impl Under for OneSided {
     fn is_over(&mut self) -> bool {
         // What was started before the set was given up arrives.
-        let tokens = self.announced();
-        if self.announcement.send(tokens).is_err() {
+        if self.announced().and_then(|tokens| self.announcement.send(tokens)).is_err() {
             return false;
         }
         while !self.fetching.is_empty() {

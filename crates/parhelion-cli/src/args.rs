@@ -6,6 +6,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parhelion::halo::Settings;
 use parhelion::{BackendKind, Config, ThreadLevel};
@@ -114,6 +115,7 @@ fn check_ranks(ranks: usize, kind: BackendKind, launcher: &mpi_abi::Launcher) ->
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Exit code: 0 converged, 1 not converged, 2 an error (one line on stderr says which).\n\
+                        Without -n there are no more ranks than rows.\n\
                         Without --rhs the first column's solution is all ones, those of the others are known numbers.\n\
                         In JSON, seconds are the slowest rank's, and error_max is the largest distance from the \
                         solution, null with --rhs; of several columns the numbers are the worst, and each column's \
@@ -160,7 +162,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) solution: Option<PathBuf>,
     /// Draw the residuals, and who sends how much to whom
-    #[arg(long, value_name = "FILE.png")]
+    #[arg(long, value_name = "FILE.png", value_parser = named("png"))]
     pub(crate) plot: Option<PathBuf>,
     /// Print one JSON object instead of the summary
     #[arg(long)]
@@ -185,14 +187,14 @@ pub(crate) struct PlanArgs {
     /// partitioner), or a file with one part number a line, from 0
     #[arg(long, value_name = "PARTITION", default_value = "slab")]
     pub(crate) partition: Partitioning,
-    /// For random: another number, another partition
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// For random: another number, another partition [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// For rcb: where each index is, two or three numbers a line; not needed for --pde
     #[arg(long, value_name = "FILE")]
     pub(crate) coordinates: Option<PathBuf>,
     /// Draw who sends how much to whom
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg", value_parser = named("svg"))]
     pub(crate) draw: Option<PathBuf>,
     /// Add each rank's plan in words
     #[arg(long)]
@@ -200,6 +202,17 @@ pub(crate) struct PlanArgs {
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl PlanArgs {
+    /// The first option that was given and is not for the partition.
+    pub(crate) fn misplaced(&self) -> Option<&'static str> {
+        let given = [
+            ("--seed", self.seed.is_some(), self.partition == Partitioning::Random),
+            ("--coordinates", self.coordinates.is_some(), self.partition == Partitioning::Rcb),
+        ];
+        given.into_iter().find(|(_, given, fits)| *given && !fits).map(|(name, ..)| name)
+    }
 }
 
 /// The longest edge of a grid that is planned: every rank holds the whole partition.
@@ -441,6 +454,16 @@ pub(crate) enum GridPartition {
 fn number_of_ranks(text: &str) -> Result<NonZeroUsize, String> {
     let number = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= u32::MAX as usize);
     number.ok_or_else(|| "give the number of ranks, 1 or more, or leave -n away".into())
+}
+
+/// A file to be written in the one form that has this ending: a name may have no ending, as that of a pipe, but no other.
+fn named(ending: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |path| match path.extension() {
+        Some(other) if !other.eq_ignore_ascii_case(ending) => {
+            Err(format!("it is written as {}; give a name that ends in .{ending}", ending.to_uppercase()))
+        }
+        _ => Ok(path),
+    })
 }
 
 fn columns(text: &str) -> Result<usize, String> {

@@ -1,4 +1,11 @@
-//! Binding a rank to a core.
+//! How many cores there are, and binding a rank to one.
+
+use std::num::NonZeroUsize;
+
+/// How many this process may use at once; 1 where the system does not tell.
+pub(crate) fn number() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 /// One of the cores that this process may use.
 #[cfg(target_os = "linux")]

@@ -37,10 +37,7 @@ impl Error {
 
     /// An error of reading or writing, as `cannot read: No such file or directory`.
     pub(crate) fn io(path: &Path, verb: &str, error: &io::Error) -> Self {
-        let text = error.to_string();
-        // The number in `(os error 2)` helps nobody.
-        let text = text.split(" (os error").next().unwrap_or_default();
-        Self::file(path, format!("cannot {verb}: {text}"))
+        Self::file(path, format!("cannot {verb}: {}", in_words(error)))
     }
 
     pub(crate) fn text(path: &Path, error: TextError) -> Self {
@@ -63,6 +60,13 @@ impl Error {
         }
         text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
     }
+}
+
+/// An error of the system, without the number in `(os error 2)`, which helps nobody.
+pub(crate) fn in_words(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" (os error").unwrap_or(text.len()));
+    text
 }
 
 /// Makes the failure of one rank the failure of all, so that none waits for one that gave up.

@@ -119,7 +119,7 @@ fn gather(config: &Config, launcher: &Launcher) -> Info {
     };
     Info {
         version: env!("CARGO_PKG_VERSION"),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: crate::cores::number().get(),
         launcher: launcher.is_some().then(|| LauncherInfo {
             name: launcher.kind.to_string(),
             executable: launcher.executable.as_ref().map(|path| path.display().to_string()),

@@ -1,8 +1,8 @@
 //! The `parhelion` command.
 //!
 //! [`args`] is what can be said; [`solve`], [`mod@plan`], [`heat`], [`info`], [`mod@bench`] and [`run`] do it. [`matrix`] and
-//! [`text`] read the input, [`output`] and [`numbers`] are for what is written, [`cores`] binds ranks; [`error`] is how a command fails: one line on stderr from one
-//! rank, exit code 2 from all.
+//! [`text`] read the input, [`output`] and [`numbers`] are for what is written, [`cores`] counts cores and binds ranks
+//! to them; [`error`] is how a command fails: one line on stderr from one rank, exit code 2 from all.
 
 mod args;
 mod bench;
@@ -20,6 +20,7 @@ mod solve;
 mod text;
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ fn carry_out(action: &Action) -> Result<ExitCode> {
     if let Some(ranks) = action.ranks()
         && ranks.are_to_be_started(&launcher())
     {
-        return run::again(ranks.number());
+        return run::again(ranks.number().unwrap_or_else(|| default_ranks(action)));
     }
     match action {
         Action::Solve(args) => solve::run(args),
@@ -64,6 +65,14 @@ fn carry_out(action: &Action) -> Result<ExitCode> {
         Action::Info(args) => info::run(args),
         Action::Bench(args) => bench::run(args),
         Action::Run(args) => run::run(args),
+    }
+}
+
+/// How many ranks there are where nobody says.
+fn default_ranks(action: &Action) -> NonZeroUsize {
+    match action {
+        Action::Solve(args) => solve::default_ranks(args),
+        _ => cores::number(),
     }
 }
 
@@ -107,6 +116,5 @@ fn say(text: &str) -> Result<()> {
 
 /// The error of output that nobody has.
 fn unwritable(error: &io::Error) -> Error {
-    let text = error.to_string();
-    Error::Input(format!("cannot write to standard output: {}", text.split(" (os error").next().unwrap_or_default()))
+    Error::Input(format!("cannot write to standard output: {}", error::in_words(error)))
 }

@@ -22,6 +22,6 @@ pub(crate) fn run(_args: &RunArgs) -> Result<ExitCode> {
 }
 
 /// Says that it cannot.
-pub(crate) fn again(_ranks: Option<NonZeroUsize>) -> Result<ExitCode> {
+pub(crate) fn again(_ranks: NonZeroUsize) -> Result<ExitCode> {
     Err(Error::Input("'run' and the tcp backend are for Unix systems".into()))
 }

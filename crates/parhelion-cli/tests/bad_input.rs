@@ -33,6 +33,7 @@ fn a_matrix_that_cannot_be_read_is_named() {
     fails(&[&scratch.file("empty.mtx", "")], &["empty.mtx:1: the file is empty"]);
     fails(&[&scratch.file("zeros.mtx", vec![0; 100_000])], &["zeros.mtx:1:"]);
     fails(&[&scratch.file("noise.mtx", [0xffu8, 0xfe, 0x00, 0x0a].repeat(50))], &["noise.mtx:1:", "%%MatrixMarket"]);
+    fails(&[&scratch.file("a.mtx.gz", b"\x1f\x8b\x08\x00\x00\x00")], &["a.mtx.gz:1:", "gzip", "gunzip"]);
 }
 
 #[test]
@@ -71,6 +72,13 @@ fn a_zero_diagonal_names_the_row() {
     fails(&[&lying], &["row 2 has a zero diagonal"]);
 }
 
+#[test]
+fn a_diagonal_that_is_not_zero_and_has_no_inverse_is_named_as_such() {
+    let scratch = Scratch::new("tiny");
+    let tiny = scratch.file("tiny.mtx", format!("{GENERAL}2 2 2\n1 1 1\n2 2 -1e-310\n"));
+    fails_at("1", &[&tiny], &[&tiny, "row 2 has -1e-310 on the diagonal", "inverse", "scale the matrix up"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_setting_that_is_no_text_is_not_taken_for_unset() {
@@ -101,6 +109,11 @@ fn a_partition_that_does_not_fit_is_refused() {
     let parts = |name: &str, content: String| scratch.file(name, content);
     let short = parts("short", "0\n".repeat(71));
     fails(&[&grid, "--partition", &short], &[&format!("{short}:71: "), "after 71 part numbers", "72 rows"]);
+    let empty = parts("empty", String::new());
+    fails(
+        &[&grid, "--partition", &empty],
+        &[&format!("{empty}:1: the file is empty; "), "72 rows", "each needs a line"],
+    );
     let long = parts("long", "0\n".repeat(73));
     fails(&[&grid, "--partition", &long], &[&format!("{long}:73: "), "more part numbers than the 72 rows"]);
     let beyond = parts("beyond", format!("{}3\n", "0\n".repeat(71)));
@@ -143,9 +156,32 @@ fn a_file_that_cannot_be_written_is_refused_before_the_solve() {
 }
 
 #[test]
+fn a_picture_is_not_written_under_the_ending_of_another_form() {
+    let scratch = Scratch::new("endings");
+    for (command, option, name, form) in
+        [("solve", "--plot", "a.jpg", "png"), ("solve", "--plot", "a.svg", "png"), ("plan", "--draw", "a.png", "svg")]
+    {
+        let path = scratch.path(name);
+        let ended = parhelion(&[command, "--pde", "4", "-n", "2", option, &path]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{name}: {}", ended.stderr);
+        let said = ended.stderr.lines().next().unwrap_or_default();
+        assert!(said.contains(&path) && said.contains(&format!("give a name that ends in .{form}")), "{said}");
+        assert!(!std::path::Path::new(&path).exists());
+    }
+    for (command, option, name) in
+        [("solve", "--plot", "a.PNG"), ("solve", "--plot", "plain"), ("plan", "--draw", "a.Svg")]
+    {
+        let path = scratch.path(name);
+        let ended = parhelion(&[command, "--pde", "4", "-n", "2", option, &path]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{name}");
+        assert!(std::fs::metadata(&path).is_ok_and(|file| file.len() > 0), "{name}");
+    }
+}
+
+#[test]
 fn a_failed_solve_leaves_no_empty_file_and_spoils_none() {
     let scratch = Scratch::new("leftovers");
-    let (new, old) = (scratch.path("new.txt"), scratch.file("old.txt", "precious"));
+    let (new, old) = (scratch.path("new.txt"), scratch.file("old.png", "precious"));
     fails(&["/nowhere/a.mtx", "--solution", &new, "--plot", &old], &["/nowhere/a.mtx"]);
     assert!(!std::path::Path::new(&new).exists());
     assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");

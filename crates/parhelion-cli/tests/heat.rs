@@ -132,6 +132,8 @@ fn what_cannot_be_done_is_one_line_and_code_2() {
     let scratch = Scratch::new("heat-refused");
     let no_picture = scratch.file("no.png", "GIF89a");
     let file = scratch.path("missing.png");
+    let folder = refused(&["--image", &scratch.path("")]);
+    assert!(folder.stderr.ends_with(": cannot read a PNG: Is a directory\n"), "{}", folder.stderr);
     for args in [
         &["--image", &file][..],
         &["--image", &no_picture, "-n", "3"],

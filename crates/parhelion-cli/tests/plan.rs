@@ -152,6 +152,15 @@ fn matrices_from_practice_are_planned() {
     }
 }
 
+#[test]
+fn the_ending_of_a_graph_may_be_in_any_case() {
+    let scratch = Scratch::new("plan-case");
+    for name in ["a.graph", "A.GRAPH", "a.Graph"] {
+        let plan = plan(&[&scratch.file(name, "3 2\n2\n1 3\n2\n"), "-n", "2"]);
+        assert_eq!((&plan["indices"], &plan["entries"]), (&3.into(), &4.into()), "{name}");
+    }
+}
+
 /// `plan` with these arguments fails with one line that has all of `words`, at 1 and 3 ranks.
 #[track_caller]
 fn fails(args: &[&str], words: &[&str]) {
@@ -184,5 +193,7 @@ fn bad_input_is_one_line() {
     rcb(&places("many", "0 0\n1 1\n2 2\n\n3 3\n"), &["many:5: more points than the 3 indices"]);
     rcb(&places("flat", "0 0\n1\n2 2\n"), &["flat:2: 1 numbers; a point has two or three"]);
     rcb(&places("word", "0 0\n1 x\n2 2\n"), &["word:2: ", "'x' is not a number"]);
+    fails(&[&mtx, "--seed", "1"], &["--seed is not for '--partition slab'"]);
+    fails(&[&mtx, "--partition", "random", "--coordinates", "places"], &["--coordinates is not for"]);
     fails(&[&mtx, "--draw", "/nowhere/plan.svg"], &["/nowhere/plan.svg: cannot write"]);
 }

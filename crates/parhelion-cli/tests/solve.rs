@@ -269,6 +269,17 @@ fn what_does_not_converge_says_so_and_ends_with_code_1() {
 }
 
 #[test]
+fn errors_are_measured_where_squares_vanish() {
+    let scratch = Scratch::new("vanish");
+    let tiny = "%%MatrixMarket matrix coordinate real symmetric\n2 2 3\n1 1 2e-300\n2 1 1e-300\n2 2 2e-300\n";
+    let ended = parhelion(&["solve", &scratch.file("tiny.mtx", tiny), "-n", "2"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stdout.contains("the norm of b is too small"), "{}", ended.stdout);
+    // x is still 0.
+    assert!(ended.stdout.contains("(from x itself: 1.000e0)"), "{}", ended.stdout);
+}
+
+#[test]
 fn the_summary_names_what_a_reader_looks_for() {
     let ended = parhelion(&["solve", &data("grid.mtx"), "-n", "3"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
@@ -289,6 +300,15 @@ fn the_summary_names_what_a_reader_looks_for() {
     let several = parhelion(&["solve", &data("grid.mtx"), "-n", "3", "--columns", "3", "--overlap", "off"]);
     for word in ["for 3 right-hand sides at once", "column  iterations", "error against truth", "by shared\n"] {
         assert!(several.stdout.contains(word), "{word}: {}", several.stdout);
+    }
+}
+
+#[test]
+fn there_are_no_more_ranks_than_rows_where_nobody_says_how_many() {
+    let scratch = Scratch::new("one-row");
+    let one = scratch.file("one.mtx", "%%MatrixMarket matrix coordinate real general\n1 1 1\n1 1 4\n");
+    for args in [&[one.as_str()][..], &["--pde", "1"]] {
+        assert_eq!(solve(args)["ranks"], 1, "{args:?}");
     }
 }
 

@@ -92,6 +92,14 @@ fn heat_gives_the_same_bits_as_threads() {
 }
 
 #[test]
+fn no_more_processes_are_started_than_a_matrix_has_rows_where_nobody_says_how_many() {
+    let ended = parhelion(&["solve", "--pde", "1", "--json", "--backend", "tcp"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let answer = serde_json::from_str::<serde_json::Value>(&ended.stdout).expect("stdout is one object");
+    assert_eq!(answer["ranks"], 1);
+}
+
+#[test]
 fn bad_input_is_one_line_as_on_threads() {
     for args in [&["solve", "/nowhere/a.mtx"][..], &["heat", "--image", "/nowhere/a.png"]] {
         let [threads, processes] = ["local", "tcp"].map(|backend| {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_words};
 
 /// More pixels than this are refused: a header may claim anything.
 const MOST_PIXELS: u64 = 1 << 28;
@@ -33,7 +33,7 @@ impl Picture {
         let mut decoder = png::Decoder::new(source);
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let not_png = |error: png::DecodingError| match error {
-            png::DecodingError::IoError(error) => format!("cannot read a PNG: {error}"),
+            png::DecodingError::IoError(error) => format!("cannot read a PNG: {}", in_words(&error)),
             other => format!("not a PNG that can be read: {other}"),
         };
         let mut reader = decoder.read_info().map_err(not_png)?;

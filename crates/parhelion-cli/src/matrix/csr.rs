@@ -20,12 +20,18 @@ pub(crate) enum Unsuitable {
     Empty,
     #[error("row {} has a zero diagonal, which Jacobi preconditioning divides by", row + 1)]
     ZeroDiagonal { row: u32 },
+    #[error(
+        "row {} has {value:e} on the diagonal, whose inverse, needed for Jacobi preconditioning, is beyond the largest \
+         number; scale the matrix up",
+        row + 1
+    )]
+    TinyDiagonal { row: u32, value: f64 },
     #[error("the entries at row {}, column {} add up to a value that is not finite", row + 1, column + 1)]
     NotFinite { row: u32, column: u32 },
 }
 
 impl Csr {
-    /// Compresses the entries of a square matrix with a non-zero diagonal; entries at one place are added in the order
+    /// Compresses the entries of a square matrix whose diagonal has an inverse; entries at one place are added in the order
     /// in which they are listed.
     pub(crate) fn assemble(matrix: &Coordinate) -> Result<Self, Unsuitable> {
         let Coordinate { rows, columns, ref entries, .. } = *matrix;
@@ -46,8 +52,11 @@ impl Csr {
                 if !value.is_finite() {
                     return Err(Unsuitable::NotFinite { row, column });
                 }
-                if column == row && !value.recip().is_finite() {
+                if column == row && *value == 0.0 {
                     return Err(Unsuitable::ZeroDiagonal { row });
+                }
+                if column == row && value.recip().is_infinite() {
+                    return Err(Unsuitable::TinyDiagonal { row, value: *value });
                 }
             }
         }
@@ -189,7 +198,7 @@ mod tests {
         let assemble = |rows, entries: &[_]| Csr::assemble(&matrix(rows, entries)).unwrap_err();
         assert_eq!(assemble(3, &[(0, 0, 1.0), (2, 2, 1.0)]), Unsuitable::ZeroDiagonal { row: 1 });
         assert_eq!(assemble(2, &[(0, 0, 1.0), (1, 1, 1.0), (1, 1, -1.0)]), Unsuitable::ZeroDiagonal { row: 1 });
-        assert_eq!(assemble(1, &[(0, 0, 1e-320)]), Unsuitable::ZeroDiagonal { row: 0 });
+        assert_eq!(assemble(1, &[(0, 0, 1e-320)]), Unsuitable::TinyDiagonal { row: 0, value: 1e-320 });
         assert_eq!(assemble(1, &[(0, 0, 1e308), (0, 0, 1e308)]), Unsuitable::NotFinite { row: 0, column: 0 });
         assert_eq!(assemble(0, &[]), Unsuitable::Empty);
         let wide = Coordinate { columns: 3, ..matrix(2, &[]) };

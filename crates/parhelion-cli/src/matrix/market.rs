@@ -63,19 +63,7 @@ struct Size {
 /// or fewer entries than the size line says.
 pub(crate) fn read(reader: impl BufRead) -> Result<Coordinate, TextError> {
     let mut lines = Lines::new(reader, b"%");
-    let (field, symmetry) = match lines.next()? {
-        Some(line) => banner(line)?,
-        None => {
-            return Err(TextError::Wrong { line: 1, reason: "the file is empty".into() });
-        }
-    };
-    let size = match lines.next_with_content()? {
-        Some(line) => size_line(line, symmetry)?,
-        None => {
-            return Err(ended(&lines, "before the line with rows, columns and entries"));
-        }
-    };
-
+    let (field, symmetry, size) = head(&mut lines)?;
     // 1 Mi entries are 16 MiB: enough to spare most files the growth, harmless if the size line lies.
     let mirrored = if symmetry == Symmetry::General { 1 } else { 2 };
     let mut entries = Vec::with_capacity(size.entries.saturating_mul(mirrored).min(1 << 20) as usize);
@@ -117,6 +105,27 @@ pub(crate) fn read(reader: impl BufRead) -> Result<Coordinate, TextError> {
         return Err(line.wrong(reason));
     }
     Ok(Coordinate { rows: size.rows, columns: size.columns, entries, size_line: size.line })
+}
+
+/// The number of rows that a matrix announces; its entries are not read.
+///
+/// # Errors
+/// What is wrong up to the size line.
+pub(crate) fn rows(reader: impl BufRead) -> Result<u32, TextError> {
+    let (_, _, size) = head(&mut Lines::new(reader, b"%"))?;
+    Ok(size.rows)
+}
+
+/// What comes before the entries.
+fn head(lines: &mut Lines<impl BufRead>) -> Result<(Field, Symmetry, Size), TextError> {
+    let (field, symmetry) = match lines.next()? {
+        Some(line) => banner(line)?,
+        None => return Err(TextError::Wrong { line: 1, reason: "the file is empty".into() }),
+    };
+    match lines.next_with_content()? {
+        Some(line) => Ok((field, symmetry, size_line(line, symmetry)?)),
+        None => Err(ended(lines, "before the line with rows, columns and entries")),
+    }
 }
 
 /// Whether a file that starts like this claims to be in Matrix Market form.
@@ -202,6 +211,9 @@ fn ended<R: BufRead>(lines: &Lines<R>, when: &str) -> TextError {
 
 /// The four words after `%%MatrixMarket`, in lower case.
 fn banner_words(line: Line<'_>) -> Result<[String; 4], TextError> {
+    if line.bytes.starts_with(b"\x1f\x8b") {
+        return Err(line.wrong("compressed by gzip, which is not read here; unpack it with gunzip first"));
+    }
     if !has_banner(line.bytes) {
         return Err(line.wrong("not a Matrix Market file: the first line must start with '%%MatrixMarket'"));
     }

@@ -6,6 +6,7 @@
 use std::io::BufRead;
 use std::ops::Range;
 
+use crate::numbers::counted;
 use crate::text::{Lines, TextError, quote};
 
 /// Blocks of consecutive rows, one for each rank; a block can be empty.
@@ -69,8 +70,12 @@ pub(crate) fn read_parts(reader: impl BufRead, rows: u32, ranks: usize) -> Resul
         }
     }
     if parts.len() < rows as usize {
-        let reason = format!("the file ends after {} part numbers; the matrix has {rows} rows", parts.len());
-        return Err(TextError::Wrong { line: lines.count(), reason });
+        let read = match (lines.count(), parts.len()) {
+            (0, _) => "the file is empty".to_owned(),
+            (_, read) => format!("the file ends after {}", counted(read as u64, "part number")),
+        };
+        let reason = format!("{read}; the matrix has {rows} rows, and each needs a line with its part number");
+        return Err(TextError::Wrong { line: lines.count().max(1), reason });
     }
     Ok(parts)
 }
@@ -112,7 +117,15 @@ mod tests {
     fn a_partition_file_is_checked() {
         let read = |text: &str| read_parts(text.as_bytes(), 3, 2);
         assert_eq!(read("# parts\n0\n\n1\r\n0\n").unwrap(), [0, 1, 0]);
-        for (text, line) in [("0\n1\n", 2), ("0\n1\n0\n0\n", 4), ("0\n2\n0\n", 2), ("0\n-1\n0\n", 2), ("0 1 0\n", 1)] {
+        for (text, line) in [
+            ("0\n1\n", 2),
+            ("0\n1\n0\n0\n", 4),
+            ("0\n2\n0\n", 2),
+            ("0\n-1\n0\n", 2),
+            ("0 1 0\n", 1),
+            ("", 1),
+            ("#\n", 1),
+        ] {
             match read(text) {
                 Err(TextError::Wrong { line: at, .. }) => assert_eq!(at, line, "{text:?}"),
                 other => panic!("{text:?} gave {other:?}"),

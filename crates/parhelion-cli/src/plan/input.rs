@@ -42,7 +42,7 @@ impl Pattern {
             let side = args.pde.ok_or_else(|| Error::Input("give a file or --pde N".into()))?;
             return Ok(Pattern::Grid(Grid::cube(side.into())));
         };
-        if path.extension().is_some_and(|extension| extension == "graph") {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("graph")) {
             let graph = Graph::from_metis(&text_of(path)?).map_err(|error| Error::file(path, error.kind()))?;
             u32::try_from(graph.len()).map_err(|_| Error::file(path, "more vertices than 2^32"))?;
             return Ok(Pattern::Graph(graph));
@@ -64,7 +64,7 @@ impl Pattern {
         let indices = self.indices();
         Ok(match &args.partition {
             Partitioning::Slab => Partition::slab(indices, ranks),
-            Partitioning::Random => Partition::random(indices, ranks, args.seed),
+            Partitioning::Random => Partition::random(indices, ranks, args.seed.unwrap_or(0)),
             Partitioning::Rcb => self.bisected(args, ranks)?,
             Partitioning::Graph => self.partitioned(ranks)?,
             Partitioning::File(path) => {

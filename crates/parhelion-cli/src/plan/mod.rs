@@ -11,7 +11,7 @@ use parhelion::Communicator;
 use parhelion::index::Descriptor;
 
 use crate::args::PlanArgs;
-use crate::error::{Result, agree};
+use crate::error::{Error, Result, agree};
 use crate::output::Output;
 use crate::{launcher, say};
 use report::{RankPlan, Report};
@@ -19,6 +19,9 @@ use report::{RankPlan, Report};
 /// Runs the command.
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let config = args.ranks.config(&launcher())?;
+    if let Some(option) = args.misplaced() {
+        return Err(Error::Input(format!("{option} is not for '--partition {}'", args.partition)));
+    }
     let mut reports = parhelion::launch(&config, |world| rank_main(&world, args))?;
     // Locally all ranks are here, rank 0 first; under MPI only one is, and only rank 0 has a report.
     if let Some(report) = reports.swap_remove(0) {

@@ -29,6 +29,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use crate::args::{Bind, RunArgs};
+use crate::cores;
 use crate::error::{Error, Result};
 use hosts::Place;
 use relay::Relay;
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let ranks = args.ranks.map(NonZeroUsize::get);
     let places = match &args.host_file {
         Some(path) => hosts::from_file(path, ranks)?,
-        None => hosts::here(ranks.unwrap_or_else(cores)),
+        None => hosts::here(ranks.unwrap_or_else(|| cores::number().get())),
     };
     let bind = args.bind == Some(Bind::Core);
     if bind && places.iter().any(|place| place.host.is_some()) {
@@ -80,21 +81,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
 }
 
 /// Runs this very command again, as so many ranks here, as if they were threads.
-pub(crate) fn again(ranks: Option<NonZeroUsize>) -> Result<ExitCode> {
+pub(crate) fn again(ranks: NonZeroUsize) -> Result<ExitCode> {
     let this = std::env::current_exe().map_err(|error| Error::Input(format!("cannot find this program: {error}")))?;
     launch(&Job {
         program: [this.into_os_string()].into_iter().chain(std::env::args_os().skip(1)).collect(),
-        places: hosts::here(ranks.map_or_else(cores, NonZeroUsize::get)),
+        places: hosts::here(ranks.get()),
         ports: None,
         tag_output: false,
         keep_going: false,
         bind: false,
         speaks: true,
     })
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Starts the ranks and waits for all of them; the exit code is the first failure's.

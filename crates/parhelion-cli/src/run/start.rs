@@ -12,7 +12,7 @@ use super::hosts::Place;
 use super::relay::{Source, Stream};
 use super::session::Session;
 use crate::cores::Core;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_words};
 
 /// What starts a program on another host: `PROGRAM HOST COMMAND`.
 const REMOTE_SHELL: &str = "PARHELION_RSH";
@@ -88,8 +88,7 @@ pub(super) fn rank(job: &Job, session: &Session, rank: usize, place: &Place) -> 
     }
     let program = command.get_program().to_owned();
     let mut child = command.spawn().map_err(|error| {
-        let text = error.to_string();
-        let why = text.split(" (os error").next().unwrap_or_default();
+        let why = in_words(&error);
         Error::Input(format!("cannot start '{}': {why}", program.display()))
     })?;
     let mut sources = Vec::new();

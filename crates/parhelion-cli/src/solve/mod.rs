@@ -10,16 +10,17 @@ mod problem;
 mod report;
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parhelion::{Communicator, Op};
+use parhelion::{BackendKind, Communicator, Op};
 
 use crate::args::{SolveArgs, Solver, Switch};
 use crate::error::{Result, agree};
 use crate::output::Output;
-use crate::{launcher, say};
+use crate::{cores, launcher, say};
 use krylov::{Limits, Outcome};
 use operator::{Block, Operator};
 use plot::Picture;
@@ -28,9 +29,19 @@ use report::{Column, RankShare, Report};
 
 /// Runs the command; the exit code is that of every rank's process.
 pub(crate) fn run(args: &SolveArgs) -> Result<ExitCode> {
-    let config = args.ranks.config(&launcher())?;
+    let mut config = args.ranks.config(&launcher())?;
+    if config.ranks.is_none() && parhelion::run::choose(&config)? == BackendKind::Local {
+        config = config.ranks(default_ranks(args).get());
+    }
     let converged = parhelion::launch(&config, |world| rank_main(&world, args))?;
     Ok(if converged.iter().all(|converged| *converged) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// How many ranks there are where nobody says: one for each core, but no more than rows.
+pub(crate) fn default_ranks(args: &SolveArgs) -> NonZeroUsize {
+    let cores = cores::number();
+    let rows = problem::rows_announced(args).and_then(|rows| NonZeroUsize::new(rows as usize));
+    rows.map_or(cores, |rows| rows.min(cores))
 }
 
 /// The files to be written; at rank 0 only.
@@ -207,22 +218,15 @@ fn known(row: u64, column: usize) -> f64 {
     1.0 + steps as f64 / 8.0
 }
 
-/// |b - A x| / |b| of each column, computed afresh; zero where b is.
+/// |b - A x| / |b| of each column, computed afresh; zero where b is. By norms that no square overflows or underflows, so that
+/// it can be trusted where the iteration's own cannot.
 fn relative_residuals(operator: &mut Operator, b: &[f64], x: &Block) -> Result<Vec<f64>> {
-    let columns = operator.columns();
-    let mut ax = operator.block();
-    operator.apply(x.clone(), &mut ax)?;
-    let mut squares = vec![0.0; 2 * columns];
-    let (rest, all) = squares.split_at_mut(columns);
-    for (ax, b) in ax.as_slice().chunks_exact(columns).zip(b.chunks_exact(columns)) {
-        for j in 0..columns {
-            rest[j] += (b[j] - ax[j]) * (b[j] - ax[j]);
-            all[j] += b[j] * b[j];
-        }
-    }
-    operator.sum(&mut squares)?;
-    let (rest, all) = squares.split_at(columns);
-    Ok(rest.iter().zip(all).map(|(r, all)| if *all == 0.0 { r.sqrt() } else { (r / all).sqrt() }).collect())
+    let (mut right, mut rest) = (operator.block(), operator.block());
+    operator.apply(x.clone(), &mut rest)?;
+    right.as_mut_slice()[..b.len()].copy_from_slice(b);
+    rest.as_mut_slice()[..b.len()].iter_mut().zip(b).for_each(|(ax, b)| *ax = b - *ax);
+    let (rest, all) = (rest.norm()?, right.norm()?);
+    Ok(rest.into_iter().zip(all).map(|(rest, all)| if all == 0.0 { rest } else { rest / all }).collect())
 }
 
 /// The largest distance from the goal in each column.

@@ -142,6 +142,15 @@ impl Whole {
     }
 }
 
+/// The number of rows, as far as it is known before a matrix is read; a pipe can be read only once.
+pub(super) fn rows_announced(args: &SolveArgs) -> Option<u32> {
+    match &args.matrix {
+        Some(path) if path.is_file() => market::rows(open(path).ok()?).ok(),
+        Some(_) => None,
+        None => Some(Poisson::new(args.pde?)?.rows()),
+    }
+}
+
 fn open(path: &Path) -> Result<BufReader<File>> {
     let file = File::open(path).map_err(|error| Error::io(path, "read", &error))?;
     Ok(BufReader::with_capacity(1 << 16, file))

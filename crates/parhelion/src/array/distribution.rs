@@ -13,12 +13,13 @@ pub enum Distribution {
     /// One block per part; sizes differ by at most one, larger ones first.
     #[default]
     Block,
-    /// Index `i` belongs to part `i mod parts`.
+    /// Index `i`, counted from the first, belongs to part `i mod parts`.
     Cyclic,
-    /// Blocks of this many indices are dealt out in turn: index `i` belongs to part `(i / b) mod parts`.
+    /// Blocks of this many indices are dealt out in turn: index `i`, counted from the first, belongs to part
+    /// `(i / b) mod parts`.
     BlockCyclic(usize),
     /// One block per part, between given boundaries: part `p` owns `boundaries[p]..boundaries[p + 1]`. There is one
-    /// boundary more than parts; the first is 0, the last the number of indices; blocks may be empty.
+    /// boundary more than parts; the first is the first index, the last the one after the last; blocks may be empty.
     Explicit(Vec<i64>),
     /// One block per part, of sizes in proportion to the parts' weights; there is one weight per part.
     Weighted(Vec<f64>),
@@ -41,15 +42,16 @@ impl Distribution {
         }
     }
 
-    /// What is wrong with the rule for an axis of `n` indices, whatever the number of parts.
-    pub(crate) fn check(&self, n: usize) -> Result<(), String> {
+    /// What is wrong with the rule for an axis of these indices, whatever the number of parts.
+    pub(crate) fn check(&self, indices: Range<i64>) -> Result<(), String> {
         match self {
             Distribution::BlockCyclic(0) => Err("has blocks of 0 indices; give at least 1".into()),
             Distribution::Explicit(boundaries) => {
                 let (first, last) = (boundaries.first(), boundaries.last());
-                if boundaries.len() < 2 || first != Some(&0) || last.is_none_or(|&last| last as usize != n) {
+                if boundaries.len() < 2 || first != Some(&indices.start) || last != Some(&indices.end) {
                     let given = format!("{} boundaries from {first:?} to {last:?}", boundaries.len());
-                    return Err(format!("has {given}; give one more than parts, from 0 to {n}"));
+                    let Range { start, end } = indices;
+                    return Err(format!("has {given}; give one more than parts, from {start} to {end}"));
                 }
                 match boundaries.windows(2).position(|pair| pair[1] < pair[0]) {
                     Some(p) => Err(format!("has boundary {} after {}", boundaries[p + 1], boundaries[p])),
@@ -85,12 +87,13 @@ impl fmt::Display for Distribution {
     }
 }
 
-/// The indices `0..len` of one axis and the parts that own them: from global to local positions and back.
+/// The indices of one axis and the parts that own them: from global to local positions and back.
 ///
 /// The *local position* of an index is its place among the indices of its part, in increasing order. Every query costs
 /// a few operations, for explicit and weighted blocks the logarithm of the number of parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AxisMap {
+    start: i64,
     len: usize,
     parts: usize,
     rule: Rule,
@@ -100,7 +103,7 @@ pub struct AxisMap {
 enum Rule {
     Block,
     BlockCyclic(usize),
-    /// One boundary more than parts.
+    /// One boundary more than parts, in global indices.
     Explicit(Arc<[i64]>),
     Replicated,
 }
@@ -117,8 +120,9 @@ pub struct AxisRun {
 }
 
 impl AxisMap {
-    /// The map of a rule that was checked for `len` indices and fits `parts` parts.
-    pub(crate) fn new(distribution: &Distribution, len: usize, parts: usize) -> Self {
+    /// The map of a rule that was checked for these indices and fits `parts` parts.
+    pub(crate) fn new(distribution: &Distribution, indices: Range<i64>, parts: usize) -> Self {
+        let (start, len) = (indices.start, (indices.end - indices.start) as usize);
         debug_assert!(parts > 0 && distribution.parts().is_none_or(|n| n == parts));
         let rule = match distribution {
             Distribution::Block => Rule::Block,
@@ -126,10 +130,17 @@ impl AxisMap {
             // Blocks longer than the axis deal out the same, and products with them do not overflow.
             Distribution::BlockCyclic(block) => Rule::BlockCyclic((*block).min(len.max(1))),
             Distribution::Explicit(boundaries) => Rule::Explicit(boundaries.as_slice().into()),
-            Distribution::Weighted(weights) => Rule::Explicit(weighted(weights, len).into()),
+            Distribution::Weighted(weights) => {
+                Rule::Explicit(weighted(weights, len).into_iter().map(|boundary| start + boundary).collect())
+            }
             Distribution::Replicated => Rule::Replicated,
         };
-        AxisMap { len, parts, rule }
+        AxisMap { start, len, parts, rule }
+    }
+
+    /// The indices of the axis.
+    pub fn indices(&self) -> Range<i64> {
+        self.start..self.start + self.len as i64
     }
 
     /// How many indices the axis has.
@@ -212,11 +223,11 @@ impl AxisMap {
         match &self.rule {
             Rule::Block => {
                 let range = balanced(self.len, self.parts, part);
-                range.start as i64..range.end as i64
+                self.start + range.start as i64..self.start + range.end as i64
             }
             Rule::BlockCyclic(_) => panic!("a cyclic axis has no single block per part; use runs()"),
             Rule::Explicit(boundaries) => boundaries[part]..boundaries[part + 1],
-            Rule::Replicated => 0..self.len as i64,
+            Rule::Replicated => self.indices(),
         }
     }
 
@@ -224,12 +235,12 @@ impl AxisMap {
     #[inline]
     pub fn to_local(&self, part: usize, index: i64) -> Option<usize> {
         self.check_part(part);
-        if index < 0 || index as usize >= self.len {
+        if !self.indices().contains(&index) {
             return None;
         }
         match &self.rule {
             Rule::BlockCyclic(block) => {
-                let i = index as usize;
+                let i = (index - self.start) as usize;
                 let dealt = i / block;
                 (dealt % self.parts == part).then(|| dealt / self.parts * block + i % block)
             }
@@ -248,7 +259,9 @@ impl AxisMap {
     pub fn to_global(&self, part: usize, local: usize) -> i64 {
         assert!(local < self.count(part), "part {part} holds {} indices, not number {local}", self.count(part));
         match &self.rule {
-            Rule::BlockCyclic(block) => ((local / block * self.parts + part) * block + local % block) as i64,
+            Rule::BlockCyclic(block) => {
+                self.start + ((local / block * self.parts + part) * block + local % block) as i64
+            }
             _ => self.range(part).start + local as i64,
         }
     }
@@ -259,7 +272,9 @@ impl AxisMap {
     /// If there is no such part.
     pub fn runs(&self, part: usize, within: Range<i64>) -> impl Iterator<Item = AxisRun> + use<> {
         self.check_part(part);
-        let within = within.start.clamp(0, self.len as i64)..within.end.clamp(0, self.len as i64);
+        // Counted from the first index of the axis.
+        let (origin, Range { start, end }) = (self.start, self.indices());
+        let within = within.start.clamp(start, end) - origin..within.end.clamp(start, end) - origin;
         // A rule of one block is dealt out once, with nothing to come after it.
         let (first, size, stride) = match &self.rule {
             Rule::BlockCyclic(block) => {
@@ -271,7 +286,7 @@ impl AxisMap {
             }
             _ => {
                 let range = self.range(part);
-                (range.start, range.end - range.start, None)
+                (range.start - origin, range.end - range.start, None)
             }
         };
         let len = self.len as i64;
@@ -286,7 +301,7 @@ impl AxisMap {
                 let (low, high) = (start.max(within.start), start.saturating_add(size).min(len).min(within.end));
                 if low < high {
                     return Some(AxisRun {
-                        global: low,
+                        global: origin + low,
                         local: local + (low - start) as usize,
                         len: (high - low) as usize,
                     });
@@ -300,14 +315,16 @@ impl AxisMap {
     ///
     /// Costs in proportion to the answer, and at most the number of parts between its first and last.
     pub fn owners(&self, within: Range<i64>) -> Vec<usize> {
-        let within = within.start.max(0)..within.end.min(self.len as i64);
+        let Range { start, end } = self.indices();
+        let within = within.start.max(start)..within.end.min(end);
         if within.is_empty() {
             return Vec::new();
         }
         let (first, last) = (self.owner(within.start), self.owner(within.end - 1));
         match &self.rule {
             Rule::BlockCyclic(block) => {
-                let blocks = (within.end - 1) as usize / block - within.start as usize / block + 1;
+                let number = |index: i64| (index - start) as usize / block;
+                let blocks = number(within.end - 1) - number(within.start) + 1;
                 if blocks >= self.parts {
                     (0..self.parts).collect()
                 } else if first <= last {
@@ -322,8 +339,9 @@ impl AxisMap {
 
     #[inline]
     fn checked(&self, index: i64) -> usize {
-        assert!(index >= 0 && (index as usize) < self.len, "index {index} is not on an axis of {} indices", self.len);
-        index as usize
+        let indices = self.indices();
+        assert!(indices.contains(&index), "index {index} is not on an axis of indices {indices:?}");
+        (index - self.start) as usize
     }
 
     #[inline]

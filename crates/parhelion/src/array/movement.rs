@@ -156,7 +156,7 @@ impl<T: Element, const D: usize> DistArray<T, D> {
         Ok(array)
     }
 
-    /// The same array, distributed as `decomposition` says, which has the same shape and a communicator of the same ranks.
+    /// The same array, distributed as `decomposition` says, which has the same space and a communicator of the same ranks.
     /// Halo cells are zero.
     ///
     /// Collective: a message from each rank to each other rank with which it shares cells, no others; cells that stay on
@@ -179,14 +179,14 @@ impl<T: Element, const D: usize> DistArray<T, D> {
     /// ```
     ///
     /// # Errors
-    /// Another shape or number of ranks; what [`Decomposition::check`] finds; a lost peer, a timeout, a deadlock.
+    /// Another space or number of ranks; what [`Decomposition::check`] finds; a lost peer, a timeout, a deadlock.
     pub fn redistribute(&self, decomposition: &Decomposition<D>) -> Result<Self> {
         let prints = (self.decomposition().fingerprint(), print(decomposition));
         agree(self.communicator(), "redistribute", (prints, size_of::<T>()))?;
         let mut array = Self::zeros(decomposition)?;
-        if self.shape() != array.shape() {
-            let (from, to) = (self.decomposition(), decomposition);
-            let text = format!("{from} cannot become {to}: the shapes differ; use copy_from for a common region");
+        let (from, to) = (self.decomposition(), decomposition);
+        if (from.shape(), from.first()) != (to.shape(), to.first()) {
+            let text = format!("{from} cannot become {to}: the spaces differ; use copy_from for a common region");
             return Err(Error::new("redistribute", ErrorKind::InvalidArgument(text)));
         }
         array.take_from("redistribute", self, self.decomposition().space())?;
@@ -274,5 +274,5 @@ pub(super) fn rearranged<const D: usize>(
     grid: [usize; D],
 ) -> Result<Decomposition<D>> {
     let other = Decomposition::new(decomposition.shape(), decomposition.communicator())?;
-    Ok(other.distribution(distributions).grid(grid))
+    Ok(other.origin(decomposition.first()).distribution(distributions).grid(grid))
 }

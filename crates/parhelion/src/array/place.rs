@@ -126,7 +126,7 @@ impl AxisIndices {
         if axis.is_contiguous() {
             return AxisIndices::From(axis.range(part).start);
         }
-        let runs = axis.runs(part, 0..axis.len() as i64);
+        let runs = axis.runs(part, axis.indices());
         AxisIndices::List(runs.flat_map(|run| run.global..run.global + run.len as i64).collect())
     }
 

@@ -96,8 +96,9 @@ impl<T: Element> DistArray<T, 1> {
             sample_sort(communicator, cells, &counts(&blocks), &counts(&blocks), &compare)?
         };
         let sizes = communicator.all_gather(&[part.len()])?;
-        let mut boundaries = vec![0];
-        boundaries.extend(sizes.iter().scan(0, |end, &size| {
+        let first = axis.indices().start;
+        let mut boundaries = vec![first];
+        boundaries.extend(sizes.iter().scan(first, |end, &size| {
             *end += size as i64;
             Some(*end)
         }));

@@ -64,7 +64,8 @@ impl Draw {
         IndexSpace::from(axes)
     }
 
-    /// `shape` cut over the ranks in any way there is, with halos where an axis can have one.
+    /// `shape` cut over the ranks in any way there is, with halos where an axis can have one. Equal shapes start at the same
+    /// index, as a rule not 0.
     pub(super) fn decomposition<const D: usize>(
         &mut self,
         communicator: &Communicator,
@@ -79,24 +80,26 @@ impl Draw {
             }
             factor += 1;
         }
-        let rules: [Distribution; D] = std::array::from_fn(|a| self.rule(shape[a], grid[a]));
+        let origin: [i64; D] = std::array::from_fn(|a| 3 * a as i64 - shape[a] as i64 / 2);
+        let rules: [Distribution; D] = std::array::from_fn(|a| self.rule(origin[a], shape[a], grid[a]));
         let widths = std::array::from_fn(|a| match rules[a].is_contiguous() && self.once_in(2) {
             true => [self.below(3), self.below(3)],
             false => [0, 0],
         });
-        let built = Decomposition::new(shape, communicator)?.grid(grid).distribution(rules).halo_widths(widths);
+        let built = Decomposition::new(shape, communicator)?.origin(origin);
+        let built = built.grid(grid).distribution(rules).halo_widths(widths);
         built.check()?;
         Ok(built)
     }
 
-    fn rule(&mut self, n: usize, parts: usize) -> Distribution {
+    fn rule(&mut self, first: i64, n: usize, parts: usize) -> Distribution {
         match self.below(8) {
             0 | 1 => Distribution::Block,
             2 => Distribution::Cyclic,
             3 | 4 => Distribution::BlockCyclic(1 + self.below(n + 2)),
             5 => {
-                let mut cuts: Vec<i64> = (1..parts).map(|_| self.below(n + 1) as i64).collect();
-                cuts.extend([0, n as i64]);
+                let mut cuts: Vec<i64> = (1..parts).map(|_| first + self.below(n + 1) as i64).collect();
+                cuts.extend([first, first + n as i64]);
                 cuts.sort_unstable();
                 Distribution::Explicit(cuts)
             }

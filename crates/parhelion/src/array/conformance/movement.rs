@@ -114,7 +114,9 @@ where
     holds(format_args!("scatter from {root}"), &array, |index| cell(index, 1))?;
     // An array that is not in C order.
     let reversed = view.reversed_axes();
+    let first = grid.space().start();
     let turned = Decomposition::new(std::array::from_fn(|a| shape[D - 1 - a]), c)?;
+    let turned = turned.origin(std::array::from_fn(|a| first[D - 1 - a]));
     let array = DistArray::scatter(&turned, (c.rank() == root).then_some(reversed), root)?;
     holds("scatter of a transposed view", &array, |index| cell::<T, D>(std::array::from_fn(|a| index[D - 1 - a]), 1))
 }

@@ -83,8 +83,8 @@ pub(super) fn along<const D: usize>(c: &Communicator, draw: &mut Draw) -> Outcom
     let x = DistArray::from_fn(&grid, at(&values, space))?;
     let (mut inclusive, mut exclusive) = (values.clone(), values.clone());
     let mut starts = space.end();
-    starts[axis] = 1;
-    for start in IndexSpace::new([0; D], starts) {
+    starts[axis] = space.start()[axis] + 1;
+    for start in IndexSpace::new(space.start(), starts) {
         let cells: Vec<usize> = space
             .axis(axis)
             .map(|i| {

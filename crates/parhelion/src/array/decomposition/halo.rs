@@ -100,14 +100,15 @@ type AxisPieces = fn(&AxisMap, usize, [usize; 2], bool) -> [Vec<AxisPiece>; 3];
 /// The tile over position `at` of the line, seen from `part`: the part that owns it, its indices, and the distance from
 /// its indices to its place on the line. A replicated axis is one tile, the viewer's own.
 fn tile(axis: &AxisMap, part: usize, at: i64) -> (usize, Range<i64>, i64) {
-    let index = at.rem_euclid(axis.len() as i64);
+    let first = axis.indices().start;
+    let index = first + (at - first).rem_euclid(axis.len() as i64);
     let owner = if axis.is_replicated() { part } else { axis.owner(index) };
     (owner, axis.range(owner), at - index)
 }
 
 /// The stretch of the line where there are tiles: all of it, or one period.
 fn line(axis: &AxisMap, periodic: bool) -> Range<i64> {
-    if periodic { i64::MIN..i64::MAX } else { 0..axis.len() as i64 }
+    if periodic { i64::MIN..i64::MAX } else { axis.indices() }
 }
 
 /// Where the halo of `part` is copied from. The part owns something.

@@ -10,6 +10,7 @@ mod tests;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use parhelion_comm::{Communicator, Error, ErrorKind, Result};
@@ -21,7 +22,7 @@ pub use halo::HaloPiece;
 
 /// An index space over a process grid: a distribution per axis, halo widths per side, and periodicity.
 ///
-/// The cells of [`space`](Self::space) start at the origin. Rank `r` is at the coordinates of number `r` in C order of
+/// The cells of [`space`](Self::space) start at index 0 along every axis, or at an [`origin`](Self::origin). Rank `r` is at the coordinates of number `r` in C order of
 /// the process grid and *owns*, along every axis, what the axis's [`Distribution`] gives to its coordinate. Around its
 /// block it has a *halo*: copies of cells of other ranks, of its own where the grid is periodic, and, beyond the ends of
 /// an axis that is not, cells nobody owns, which exchanges leave alone.
@@ -72,6 +73,7 @@ struct Inner<const D: usize> {
 
 #[derive(Clone)]
 struct Settings<const D: usize> {
+    origin: [i64; D],
     shape: [usize; D],
     size: usize,
     grid: Option<[usize; D]>,
@@ -101,6 +103,7 @@ impl<const D: usize> Decomposition<D> {
             return Err(wrong(format!("a grid of {shape:?} has more cells than an isize counts")));
         }
         let settings = Settings {
+            origin: [0; D],
             shape,
             size: communicator.size(),
             grid: None,
@@ -111,6 +114,25 @@ impl<const D: usize> Decomposition<D> {
         };
         let inner = Arc::new(Inner { settings, geometry: OnceLock::new(), exchanges: OnceLock::new() });
         Ok(Decomposition { communicator: communicator.clone(), inner })
+    }
+
+    /// The index of the first cell; without this, 0 along every axis. It may be negative: for indices counted from a centre, or
+    /// ghost cells that are part of the grid, or a part of a larger grid that keeps the indices it has there.
+    ///
+    /// ```
+    /// use parhelion::prelude::*;
+    ///
+    /// parhelion::run(|world| {
+    ///     // The points -50 to 50, one of which is the centre.
+    ///     let grid = Decomposition::new([101], &world)?.origin([-50]).halo(1);
+    ///     let x = DistArray::from_fn(&grid, |[i]| i * i)?;
+    ///     assert_eq!(x.arg_min()?, Some(([0], 0)));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), parhelion::Error>(())
+    /// ```
+    pub fn origin(self, origin: [i64; D]) -> Self {
+        self.set(|settings| settings.origin = origin)
     }
 
     /// The rule from index to rank, per axis; without this, blocks.
@@ -165,7 +187,12 @@ impl<const D: usize> Decomposition<D> {
 
     /// All cells.
     pub fn space(&self) -> IndexSpace<D> {
-        IndexSpace::from_shape(self.shape())
+        IndexSpace::from_shape(self.shape()).translate(self.first())
+    }
+
+    /// Where they start, also if there are none.
+    pub(super) fn first(&self) -> [i64; D] {
+        self.inner.settings.origin
     }
 
     /// All cells along every axis.
@@ -321,7 +348,7 @@ impl<const D: usize> Decomposition<D> {
         std::array::from_fn(|a| axes[a].to_global(at[a], local[a]))
     }
 
-    /// Whether both cut the same shape over the same process grid by the same rules, so that every rank owns the same cells;
+    /// Whether both cut the same space over the same process grid by the same rules, so that every rank owns the same cells;
     /// halos may differ. Different rules are different also where they happen to give the same cells, as on one rank.
     pub fn same_distribution(&self, other: &Self) -> bool {
         let (a, b) = (self.geometry(), other.geometry());
@@ -333,7 +360,7 @@ impl<const D: usize> Decomposition<D> {
     pub fn fingerprint(&self) -> u64 {
         let (settings, geometry) = (&self.inner.settings, self.geometry());
         let mut hasher = DefaultHasher::new();
-        (settings.shape, geometry.grid, &geometry.axes).hash(&mut hasher);
+        (settings.origin, settings.shape, geometry.grid, &geometry.axes).hash(&mut hasher);
         (settings.widths, settings.periodic, settings.edges_and_corners).hash(&mut hasher);
         hasher.finish()
     }
@@ -365,8 +392,14 @@ impl<const D: usize> Decomposition<D> {
 
 impl<const D: usize> Settings<D> {
     fn resolve(&self) -> Result<Geometry<D>, String> {
+        for (a, (&first, &n)) in self.origin.iter().zip(&self.shape).enumerate() {
+            // Global indices of halo cells and the distances of periodic images must stay far inside i64.
+            if first.unsigned_abs() > FARTHEST || n as u64 > FARTHEST {
+                return Err(format!("axis {a} cannot have {n} cells from index {first} on"));
+            }
+        }
         for (a, distribution) in self.distributions.iter().enumerate() {
-            distribution.check(self.shape[a]).map_err(|reason| format!("axis {a} ({distribution}) {reason}"))?;
+            distribution.check(self.indices(a)).map_err(|reason| format!("axis {a} ({distribution}) {reason}"))?;
             if !distribution.is_contiguous() && self.widths[a] != [0, 0] {
                 return Err(format!(
                     "axis {a} is {distribution} and has a halo of {:?}; only blocks have a halo: distribute the axis in \
@@ -376,14 +409,10 @@ impl<const D: usize> Settings<D> {
             }
         }
         let grid = self.process_grid()?;
-        let axes: [_; D] = std::array::from_fn(|a| AxisMap::new(&self.distributions[a], self.shape[a], grid[a]));
+        let axes: [_; D] = std::array::from_fn(|a| AxisMap::new(&self.distributions[a], self.indices(a), grid[a]));
         for (a, [low, high]) in self.widths.into_iter().enumerate() {
-            // Global indices of halo cells and the distances of periodic images must stay far inside i64.
-            if low
-                .checked_add(high)
-                .and_then(|w| w.checked_add(self.shape[a]))
-                .is_none_or(|n| n > isize::MAX as usize / 4)
-            {
+            let stored = low.checked_add(high).and_then(|w| w.checked_add(self.shape[a]));
+            if stored.is_none_or(|n| n as u64 > FARTHEST) {
                 return Err(format!("axis {a} of {} cells cannot have a halo of [{low}, {high}]", self.shape[a]));
             }
         }
@@ -392,6 +421,10 @@ impl<const D: usize> Settings<D> {
             return Err(format!("a block with its halo is up to {largest:?}: more cells than an isize counts"));
         }
         Ok(Geometry { grid, axes, largest: largest.iter().product() })
+    }
+
+    fn indices(&self, axis: usize) -> Range<i64> {
+        self.origin[axis]..self.origin[axis] + self.shape[axis] as i64
     }
 
     fn process_grid(&self) -> Result<[usize; D], String> {
@@ -454,6 +487,9 @@ impl<const D: usize> fmt::Debug for Decomposition<D> {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// The largest index, or number of cells along an axis with its halo, that is sure to overflow nothing.
+const FARTHEST: u64 = i64::MAX as u64 / 4;
 
 /// The number of cells of a shape, where an `isize` counts it. An axis of no cells counts as one, in whatever place: indices
 /// along the others must still be indices.

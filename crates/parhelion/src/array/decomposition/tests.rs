@@ -15,10 +15,10 @@ fn over<const D: usize>(size: usize, shape: [usize; D]) -> Decomposition<D> {
     Decomposition::new(shape, &world).expect("a small shape").set(|settings| settings.size = size)
 }
 
-/// Rules for an axis of `n` indices over `parts` parts, blocks that are empty among them.
-fn rule(n: usize, parts: usize, contiguous: bool) -> BoxedStrategy<Distribution> {
-    let cuts = prop::collection::vec(0..=n as i64, parts - 1).prop_map(move |mut cuts| {
-        cuts.extend([0, n as i64]);
+/// Rules for an axis of `n` indices from `start` on over `parts` parts, blocks that are empty among them.
+fn rule(start: i64, n: usize, parts: usize, contiguous: bool) -> BoxedStrategy<Distribution> {
+    let cuts = prop::collection::vec(start..=start + n as i64, parts - 1).prop_map(move |mut cuts| {
+        cuts.extend([start, start + n as i64]);
         cuts.sort_unstable();
         Distribution::Explicit(cuts)
     });
@@ -44,6 +44,7 @@ fn rule(n: usize, parts: usize, contiguous: bool) -> BoxedStrategy<Distribution>
 
 #[derive(Debug, Clone)]
 struct Axis {
+    start: i64,
     n: usize,
     parts: usize,
     rule: Distribution,
@@ -51,10 +52,17 @@ struct Axis {
     periodic: bool,
 }
 
+impl Axis {
+    fn indices(&self) -> Range<i64> {
+        self.start..self.start + self.n as i64
+    }
+}
+
 fn axis(longest: usize, most: usize, widest: usize, contiguous: bool) -> impl Strategy<Value = Axis> {
-    (0..=longest, 1..=most, [0..=widest, 0..=widest], any::<bool>()).prop_flat_map(
-        move |(n, parts, widths, periodic)| {
-            rule(n, parts, contiguous).prop_map(move |rule| Axis {
+    (-9..9i64, 0..=longest, 1..=most, [0..=widest, 0..=widest], any::<bool>()).prop_flat_map(
+        move |(start, n, parts, widths, periodic)| {
+            rule(start, n, parts, contiguous).prop_map(move |rule| Axis {
+                start,
                 n,
                 parts,
                 widths: if rule.is_contiguous() { widths } else { [0, 0] },
@@ -68,6 +76,7 @@ fn axis(longest: usize, most: usize, widest: usize, contiguous: bool) -> impl St
 fn decomposition<const D: usize>(axes: &[Axis], corners: bool) -> Decomposition<D> {
     let of = |a: usize| axes[a].clone();
     let built = over(axes.iter().map(|axis| axis.parts).product(), std::array::from_fn(|a| of(a).n))
+        .origin(std::array::from_fn(|a| of(a).start))
         .grid(std::array::from_fn(|a| of(a).parts))
         .distribution(std::array::from_fn(|a| of(a).rule))
         .halo_widths(std::array::from_fn(|a| of(a).widths))
@@ -88,7 +97,7 @@ fn owners_by_definition(axis: &Axis) -> Option<Vec<usize>> {
         Distribution::Cyclic => Some((0..n).map(|i| i % parts).collect()),
         Distribution::BlockCyclic(block) => Some((0..n).map(|i| (i / block) % parts).collect()),
         Distribution::Explicit(cuts) => Some(
-            (0..n as i64).map(|i| (0..parts).find(|&p| cuts[p] <= i && i < cuts[p + 1]).expect("covered")).collect(),
+            axis.indices().map(|i| (0..parts).find(|&p| cuts[p] <= i && i < cuts[p + 1]).expect("covered")).collect(),
         ),
         Distribution::Replicated => Some(vec![0; n]),
         Distribution::Weighted(_) => None,
@@ -96,9 +105,10 @@ fn owners_by_definition(axis: &Axis) -> Option<Vec<usize>> {
 }
 
 fn axis_maps_agree(axis: Axis, within: std::ops::Range<i64>) -> Result<(), TestCaseError> {
-    axis.rule.check(axis.n).map_err(TestCaseError::fail)?;
-    let map = AxisMap::new(&axis.rule, axis.n, axis.parts);
-    let owners: Vec<usize> = (0..axis.n as i64).map(|i| map.owner(i)).collect();
+    axis.rule.check(axis.indices()).map_err(TestCaseError::fail)?;
+    let map = AxisMap::new(&axis.rule, axis.indices(), axis.parts);
+    prop_assert_eq!(map.indices(), axis.indices());
+    let owners: Vec<usize> = axis.indices().map(|i| map.owner(i)).collect();
     if let Some(expected) = owners_by_definition(&axis) {
         prop_assert_eq!(&owners, &expected);
     }
@@ -113,9 +123,9 @@ fn axis_maps_agree(axis: Axis, within: std::ops::Range<i64>) -> Result<(), TestC
     prop_assert_eq!(map.largest(), (0..axis.parts).map(|part| map.count(part)).max().unwrap());
     for part in 0..axis.parts {
         let held: Vec<i64> =
-            (0..axis.n as i64).filter(|&i| map.is_replicated() || owners[i as usize] == part).collect();
+            axis.indices().zip(&owners).filter(|&(_, &p)| map.is_replicated() || p == part).map(|(i, _)| i).collect();
         prop_assert_eq!(map.count(part), held.len());
-        for i in -2..axis.n as i64 + 2 {
+        for i in axis.start - 2..axis.indices().end + 2 {
             prop_assert_eq!(map.to_local(part, i), held.iter().position(|&h| h == i));
         }
         for (local, &index) in held.iter().enumerate() {
@@ -133,7 +143,7 @@ fn axis_maps_agree(axis: Axis, within: std::ops::Range<i64>) -> Result<(), TestC
         prop_assert_eq!(of_runs, expected, "runs of part {} in {:?}", part, within);
     }
     let in_range: BTreeSet<usize> =
-        within.clone().filter_map(|i| owners.get(usize::try_from(i).ok()?).copied()).collect();
+        within.clone().filter_map(|i| owners.get(usize::try_from(i - axis.start).ok()?).copied()).collect();
     prop_assert_eq!(map.owners(within), in_range.into_iter().collect::<Vec<_>>());
     Ok(())
 }
@@ -176,7 +186,7 @@ fn queries_agree<const D: usize>(axes: Vec<Axis>) -> Result<(), TestCaseError> {
 /// What each halo cell of a rank copies, found cell by cell: cell → (owner, direction, owner's cell).
 type Copies<const D: usize> = BTreeMap<[i64; D], (usize, [i8; D], [i64; D])>;
 
-fn halo_by_definition<const D: usize>(grid: &Decomposition<D>, rank: usize) -> Copies<D> {
+fn halo_by_definition<const D: usize>(axes: &[Axis], grid: &Decomposition<D>, rank: usize) -> Copies<D> {
     let local = grid.local_space(rank);
     let mut copies = BTreeMap::new();
     for cell in grid.parent_space(rank) {
@@ -185,7 +195,9 @@ fn halo_by_definition<const D: usize>(grid: &Decomposition<D>, rank: usize) -> C
         let sides = direction.iter().filter(|&&d| d != 0).count();
         let wanted = if grid.has_edges_and_corners() { sides > 0 } else { sides == 1 };
         let wrapped: [i64; D] = std::array::from_fn(|a| {
-            if grid.periodicity()[a] { cell[a].rem_euclid(grid.shape()[a] as i64) } else { cell[a] }
+            let first = axes[a].start;
+            let image = || first + (cell[a] - first).rem_euclid(grid.shape()[a] as i64);
+            if grid.periodicity()[a] { image() } else { cell[a] }
         });
         if wanted && grid.space().contains(wrapped) {
             let at = grid.coordinates(rank);
@@ -218,7 +230,7 @@ fn halos_agree<const D: usize>(axes: Vec<Axis>, corners: bool) -> Result<(), Tes
                 near[rank].insert(piece.peer);
             }
         }
-        prop_assert_eq!(copies, halo_by_definition(&grid, rank), "halo of rank {}", rank);
+        prop_assert_eq!(copies, halo_by_definition(&axes, &grid, rank), "halo of rank {}", rank);
     }
     for rank in 0..size {
         // Stable, so each receiver's pieces stay in the order in which the receiver lists them.
@@ -265,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn axis_maps_follow_their_rule(axis in axis(14, 6, 0, false), start in -3i64..16, len in 0i64..18) {
+    fn axis_maps_follow_their_rule(axis in axis(14, 6, 0, false), start in -12i64..25, len in 0i64..18) {
         axis_maps_agree(axis, start..start + len)?;
     }
 }
@@ -303,6 +315,11 @@ fn settings_that_do_not_fit_are_errors_that_name_the_axis() {
             over(4, [8, 8]).grid([4, 1]).distribution([Distribution::Weighted(vec![1.0; 2]), Distribution::Block]),
             "axis 0 (weighted) is for 2 parts",
         ),
+        (
+            over(4, [8, 8]).origin([-3, 5]).distribution([Distribution::Explicit(vec![0, 8]), Distribution::Block]),
+            "from -3 to 5",
+        ),
+        (over(4, [8, 8]).origin([0, i64::MIN]), "axis 1 cannot have 8 cells from index -9223372036854775808 on"),
         (over(4, [8, 8]).halo(usize::MAX), "axis 0 of 8 cells cannot have a halo"),
         (over(4, [8, 8]).halo(1 << 40), "more cells than an isize counts"),
     ];
@@ -315,7 +332,7 @@ fn settings_that_do_not_fit_are_errors_that_name_the_axis() {
 #[test]
 fn weights_leave_no_index_without_a_part_even_beyond_the_precision_of_f64() {
     let n = (1 << 53) + 1;
-    let map = AxisMap::new(&Distribution::Weighted(vec![1.0, 2.0, 0.0]), n, 3);
+    let map = AxisMap::new(&Distribution::Weighted(vec![1.0, 2.0, 0.0]), 0..n as i64, 3);
     assert_eq!((0..3).map(|part| map.count(part)).sum::<usize>(), n);
     assert_eq!(map.owner(n as i64 - 1), 1, "the part without weight gets nothing");
 }
@@ -347,6 +364,9 @@ fn settings_changed_on_a_clone_leave_the_first_as_it_was() {
     assert!(!narrow.same_distribution(&wide) && narrow.same_distribution(&narrow.clone().halo(5)));
     assert_ne!(narrow.fingerprint(), wide.fingerprint());
     assert_eq!(narrow.fingerprint(), over(4, [16, 16]).halo(1).fingerprint());
+    let moved = narrow.clone().origin([0, -8]);
+    assert!(!narrow.same_distribution(&moved) && narrow.fingerprint() != moved.fingerprint());
+    assert_eq!(moved.space(), IndexSpace::from([0..16, -8..8]));
     assert_eq!(
         wide.periodic([true, false]).to_string(),
         "[0..16, 0..16) (block, block) over 4 ranks as [4, 1], halo [[2, 2], [2, 2]], periodic along axis 0"

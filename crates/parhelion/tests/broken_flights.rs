@@ -71,6 +71,30 @@ fn after_a_failed_exchange_the_array_is_the_callers_and_the_next_one_is_refused(
 }
 
 #[test]
+fn after_a_start_for_which_others_never_came_the_next_one_is_refused() {
+    for scheme in Scheme::ALL {
+        let ends = launch(&config(2), |world| {
+            // Without a halo nobody waits for neighbours: only an agreement of all ranks ever waits.
+            let grid = Decomposition::new([8], &world)?;
+            grid.set_scheme(scheme);
+            let mut u = DistArray::full(&grid, 1u64)?;
+            u.exchange()?;
+            if world.rank() == 0 {
+                // Longer than the other waits.
+                std::thread::sleep(Duration::from_millis(1500));
+                return Ok(String::new());
+            }
+            let failed =
+                (0..10).map(|_| u.exchange()).find_map(std::result::Result::err).expect("it agrees with nobody");
+            assert!(matches!(failed.kind(), ErrorKind::Timeout(_) | ErrorKind::Deadlock(_)), "{scheme}: {failed}");
+            Ok::<_, Error>(u.exchange().expect_err("it counts starts that rank 0 does not").to_string())
+        });
+        let refusal = &ends.unwrap()[1];
+        assert!(refusal.contains("failed before"), "{scheme}: {refusal}");
+    }
+}
+
+#[test]
 fn a_test_finds_that_a_neighbour_is_lost_and_so_does_the_finish_after_it() {
     for scheme in Scheme::ALL {
         let ends = launch(&config(3), |world| {

@@ -69,8 +69,8 @@ impl<F: Fields, O> AdjointInFlight<F, O> {
     /// reads their halos any more. All ranks finish the adjoint exchanges that they have in flight in one order.
     ///
     /// # Errors
-    /// A lost neighbour, a timeout, a deadlock. The arrays are then gone, and exchanges of their decomposition are refused; so
-    /// it is if the operator panics.
+    /// A lost neighbour, a timeout, a deadlock. The arrays are then gone, and exchanges of their decomposition are refused. If
+    /// the operator panics, the arrays are gone, too, and exchanges may be refused.
     pub fn finish(self) -> Result<F> {
         let kernels = (self.kernels)(self.flight.fields(), &self.op)?;
         self.flight.land(Landing::Combine(&kernels))

@@ -6,8 +6,9 @@ use parhelion_comm::{BackendKind, Communicator, Error, ErrorKind, Result};
 
 use super::Plan;
 use super::alike::alike;
+use super::aside::Aside;
 use super::in_place::InPlace;
-use super::leg::{Buffer, Field, Inner, Landing, first_buffers, legs};
+use super::leg::{Arrival, Buffer, Field, Inner, Landing, first_buffers, legs};
 use super::packed::{Messages, Straight};
 use super::scheme::{Packing, Scheme, Settings};
 use super::shared::Shared;
@@ -127,6 +128,11 @@ impl Exchange {
         self.buffers
     }
 
+    /// Whether its messages bind themselves to the buffers of a start, as derived datatypes do.
+    pub(super) fn binds(&self) -> bool {
+        matches!(&self.carrier, Carrier::InPlace(_))
+    }
+
     /// Whether its messages are bound to the buffers of its last start, as derived datatypes are. The next start then has
     /// the same buffers, or follows [`unbind`](Exchange::unbind).
     pub fn is_bound(&self) -> bool {
@@ -143,6 +149,12 @@ impl Exchange {
             messages.unbind();
         }
         Ok(())
+    }
+
+    /// Whether a start would not have to end anything.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
     }
 
     /// Whether it has been started and neither finished nor abandoned.
@@ -223,13 +235,57 @@ impl Exchange {
                 return Err(self.error("finish", "the kernels do not fit the fields' element types".to_owned()));
             }
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.finish_by(buffers, landing.into()) }
+    }
+
+    /// The first half of a finish before it is known how to combine what arrives: waits for it, and keeps it in `aside` if it is
+    /// to be combined. The peers' finishes wait for nothing here any more.
+    ///
+    /// # Errors
+    /// As [`Exchange::finish`].
+    ///
+    /// # Safety
+    /// As [`Exchange::finish`].
+    pub(super) unsafe fn land_aside(&mut self, buffers: &[Buffer], aside: &Aside) -> Result<()> {
+        self.check_started("finish", buffers)?;
+        let arrival = self.arrival_at(aside);
+        // By messages, a peer's finish waits for no more than the start here.
+        let Carrier::Shared(shared) = &mut self.carrier else { return Ok(()) };
+        self.state = State::Broken(None);
+        // SAFETY: the caller's promise.
+        let landed = unsafe { shared.land(buffers, &self.inner, arrival) };
+        self.end_call(landed, State::Started)
+    }
+
+    /// The other half, with the same `aside`: nobody reads the buffers any more.
+    ///
+    /// # Errors
+    /// As [`Exchange::finish`].
+    ///
+    /// # Safety
+    /// As [`Exchange::finish`].
+    pub(super) unsafe fn finish_aside(&mut self, buffers: &[Buffer], aside: &Aside) -> Result<()> {
+        self.check_started("finish", buffers)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.finish_by(buffers, self.arrival_at(aside)) }
+    }
+
+    fn arrival_at<'a>(&self, aside: &'a Aside) -> Arrival<'a> {
+        if self.combines { Arrival::Keep(aside) } else { Arrival::Replace }
+    }
+
+    /// # Safety
+    /// As [`Exchange::finish`].
+    #[inline]
+    unsafe fn finish_by(&mut self, buffers: &[Buffer], arrival: Arrival<'_>) -> Result<()> {
         self.state = State::Broken(None);
         // SAFETY: the caller's promise.
         let finished = unsafe {
             match &mut self.carrier {
-                Carrier::Messages(messages) => messages.finish(buffers, &self.inner, landing),
+                Carrier::Messages(messages) => messages.finish(buffers, &self.inner, arrival),
                 Carrier::InPlace(messages) => messages.finish(buffers, &self.inner),
-                Carrier::Shared(shared) => shared.finish(buffers, &self.inner, landing),
+                Carrier::Shared(shared) => shared.finish(buffers, &self.inner, arrival),
             }
         };
         self.end_call(finished, State::Idle)
@@ -306,14 +362,7 @@ impl Exchange {
         match &self.state {
             State::Idle => return Ok(()),
             State::Started => return Err(self.error("start_exchange", "it is started already; finish it first".into())),
-            State::Broken(why) => {
-                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-                let text = format!(
-                    "an exchange of these arrays failed before{why}, so that its ranks are out of step; build the \
-                     decomposition or the plan anew on every rank"
-                );
-                return Err(self.error("start_exchange", text));
-            }
+            State::Broken(_) => return Err(self.refusal()),
             State::Abandoned(_) => {}
         }
         match &mut self.carrier {
@@ -323,6 +372,27 @@ impl Exchange {
         }
         self.state = State::Idle;
         Ok(())
+    }
+
+    /// What a start meets after it failed.
+    #[cold]
+    pub(super) fn refusal(&self) -> Error {
+        let why = match &self.state {
+            State::Broken(why) => why.as_ref(),
+            _ => None,
+        };
+        self.error("start_exchange", out_of_step(why))
+    }
+
+    /// Breaks what is to be started next and cannot be: its ranks are out of step.
+    #[cold]
+    pub(super) fn break_off(&mut self, why: &Error) {
+        if self.is_broken() {
+            return;
+        }
+        if let State::Abandoned(Some(keep)) = std::mem::replace(&mut self.state, State::Broken(Some(why.clone()))) {
+            self.abandon(keep);
+        }
     }
 
     #[inline]
@@ -340,9 +410,24 @@ impl Exchange {
 
     #[cold]
     fn error(&self, operation: &'static str, text: String) -> Error {
-        let place = format!("exchange of {} field(s) by {}: ", self.fields.len(), self.settings);
-        Error::new(operation, ErrorKind::InvalidArgument(place + &text))
+        misused(operation, &self.fields, self.settings, &text)
     }
+}
+
+/// What is wrong with the use of an exchange.
+#[cold]
+pub(super) fn misused(operation: &'static str, fields: &[Field], settings: Settings, text: &str) -> Error {
+    let text = format!("exchange of {} field(s) by {settings}: {text}", fields.len());
+    Error::new(operation, ErrorKind::InvalidArgument(text))
+}
+
+/// Why nothing can be exchanged any more.
+pub(super) fn out_of_step(why: Option<&Error>) -> String {
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    format!(
+        "an exchange of these arrays failed before{why}, so that its ranks are out of step; build the decomposition or the plan \
+         anew on every rank"
+    )
 }
 
 impl Drop for Exchange {

@@ -1,14 +1,14 @@
 //! [`InFlight`]: the exchange between its start and its finish; and both in one call.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::panic::resume_unwind;
 
 use parhelion_comm::Result;
 
 use super::fields::Fields;
 use super::fields::sealed::{Sealed, memory_of};
 use super::leg::Landing;
-use super::pool::{Exchanges, Lease, Way};
+use super::pool::Way;
+use super::slot::{Boarding, End, Flight};
 
 /// Arrays whose halo exchange has started and not finished.
 ///
@@ -22,19 +22,19 @@ use super::pool::{Exchanges, Lease, Way};
 #[must_use = "an exchange that is dropped is given up, with its arrays; finish it"]
 pub struct InFlight<F: Fields> {
     /// `Some` until it is finished or dropped.
-    flight: Option<Flight<F>>,
+    state: Option<State<F>>,
 }
 
-struct Flight<F> {
+struct State<F> {
     fields: F,
     /// `None` if there is nothing to exchange: no fields.
-    lease: Option<Taken>,
+    flight: Option<Flight>,
 }
 
 impl<F: Fields> InFlight<F> {
     /// The owned cells: a view of an array, a tuple or vector of views of several.
     pub fn owned(&self) -> F::Owned<'_> {
-        self.flight().fields.owned_cells()
+        self.state().fields.owned_cells()
     }
 
     /// Whether [`finish`](InFlight::finish) would not have to wait. Does not block; makes progress, as far as the
@@ -44,10 +44,9 @@ impl<F: Fields> InFlight<F> {
     /// A neighbour that is lost, where the backend can know, and what else the backend reports; not a timeout, for whoever asks
     /// again and again knows for how long. It can still be finished, with that error, or dropped.
     pub fn test(&mut self) -> Result<bool> {
-        let flight = self.flight.as_mut().expect("an exchange has its arrays until it is finished");
-        match &mut flight.lease {
+        match &self.state().flight {
             // SAFETY: `start` took the arrays' buffers, and the arrays are here.
-            Some((_, lease)) => unsafe { lease.exchange.test(&lease.buffers) },
+            Some(flight) => unsafe { flight.test() },
             None => Ok(true),
         }
     }
@@ -66,60 +65,57 @@ impl<F: Fields> InFlight<F> {
 
     /// Takes `fields` into a flight of its own, one way or the other.
     pub(super) fn start(mut fields: F, way: Way) -> Result<Self> {
-        let lease = match begin(&mut fields, way) {
-            Ok(lease) => lease,
-            Err(Failed { error, lease }) => {
-                if let Some((home, mut lease)) = lease {
-                    lease.exchange.abandon(memory_of(fields));
-                    home.put(lease);
+        let flight = match board(&fields, way)? {
+            None => None,
+            // SAFETY: the fields' own promise (`Sealed`); they stay with the flight until it has ended.
+            Some(boarding) => match unsafe { boarding.start(&mut fields) } {
+                Ok(flight) => Some(flight),
+                Err((error, failed)) => {
+                    if let Some(flight) = failed {
+                        flight.abandon(memory_of(fields));
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
+            },
         };
-        Ok(InFlight { flight: Some(Flight { fields, lease }) })
+        Ok(InFlight { state: Some(State { fields, flight }) })
     }
 
     /// [`finish`](InFlight::finish), whatever is to be done with what arrives.
     pub(super) fn land(mut self, landing: Landing<'_>) -> Result<F> {
-        let flight = self.flight.take().expect("an exchange has its arrays until it is finished");
-        let Some((home, mut lease)) = flight.lease else { return Ok(flight.fields) };
+        let State { fields, flight } = self.state.take().expect("an exchange has its arrays until it is finished");
+        let Some(flight) = flight else { return Ok(fields) };
         // SAFETY: `start` took the arrays' buffers, and the arrays are here.
-        let end = unsafe { land(&mut lease, landing) };
-        let failure = match end {
-            Ok(Ok(())) => {
-                home.put(lease);
-                return Ok(flight.fields);
-            }
+        let failure = match unsafe { flight.finish(landing) } {
+            Ok(Ok(())) => return Ok(fields),
             Ok(Err(error)) => Ok(error),
             Err(panic) => Err(panic),
         };
-        lease.exchange.abandon(memory_of(flight.fields));
-        home.put(lease);
+        flight.abandon(memory_of(fields));
         Err(failure.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     /// The arrays themselves, of which only owned cells may be looked at.
     pub(crate) fn fields(&self) -> &F {
-        &self.flight().fields
+        &self.state().fields
     }
 
-    fn flight(&self) -> &Flight<F> {
-        self.flight.as_ref().expect("an exchange has its arrays until it is finished")
+    fn state(&self) -> &State<F> {
+        self.state.as_ref().expect("an exchange has its arrays until it is finished")
     }
 }
 
 impl<F: Fields> Drop for InFlight<F> {
     fn drop(&mut self) {
-        if let Some(Flight { fields, lease: Some((home, mut lease)) }) = self.flight.take() {
-            lease.exchange.abandon(memory_of(fields));
-            home.put(lease);
+        if let Some(State { fields, flight: Some(flight) }) = self.state.take() {
+            flight.abandon(memory_of(fields));
         }
     }
 }
 
 impl<F: Fields> std::fmt::Debug for InFlight<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let exchange = self.flight.as_ref().and_then(|flight| flight.lease.as_ref()).map(|(_, lease)| &lease.exchange);
+        let exchange = self.state.as_ref().and_then(|state| state.flight.as_ref());
         f.debug_struct("InFlight").field("exchange", &exchange).finish_non_exhaustive()
     }
 }
@@ -130,9 +126,10 @@ impl<F: Fields> std::fmt::Debug for InFlight<F> {
 ///
 /// Several arrays go by the scheme that was set for the first one's decomposition or descriptor, whatever the others' is.
 ///
-/// Any number may be in flight. All ranks start those of one communicator in one order; where one is started while others
-/// are in flight, the same others are so on every rank; and they are finished in one order, or
-/// [tested](InFlight::test) until they are done.
+/// Any number may be in flight, here others than elsewhere. All ranks start those of one communicator in one order, and finish
+/// them in one order, or [test](InFlight::test) until they are done. How many of a kind are in flight together at most, ranks
+/// learn from each other: as long as they do not know of one more, its start may first wait for the end of the oldest one, as
+/// its finish would; and now and then a start waits until all ranks have made half as many.
 ///
 /// ```
 /// use parhelion::halo::start_exchange;
@@ -169,72 +166,29 @@ pub fn exchange<F: Fields>(fields: &mut F) -> Result<()> {
     carry_out(fields, Way::Forward, Landing::Replace)
 }
 
-/// An exchange out of its pool, and the pool.
-type Taken = (Arc<Exchanges>, Box<Lease>);
-
-struct Failed {
-    error: parhelion_comm::Error,
-    lease: Option<Taken>,
+/// A place for a flight of `fields`; none if there are no fields.
+fn board(fields: &dyn Sealed, way: Way) -> Result<Option<Boarding>> {
+    fields.prepare()?;
+    fields.home().map(|home| home.board(way, fields)).transpose()
 }
-
-/// Takes an exchange and starts it; an error after the start comes with the exchange, to be abandoned.
-fn begin(fields: &mut dyn Sealed, way: Way) -> Result<Option<Taken>, Failed> {
-    let early = |error| Failed { error, lease: None };
-    fields.prepare().map_err(early)?;
-    let Some(home) = fields.home().cloned() else { return Ok(None) };
-    let mut lease = home.take(way, fields).map_err(early)?;
-    if let Err(refusal) = lease.exchange.make_idle() {
-        home.put(lease);
-        return Err(early(refusal));
-    }
-    // SAFETY: the fields' own promise (`Sealed`); whoever has the lease keeps the fields until it has ended.
-    match unsafe { lease.exchange.start(&lease.buffers) } {
-        Ok(()) => Ok(Some((home, lease))),
-        Err(error) => Err(Failed { error, lease: Some((home, lease)) }),
-    }
-}
-
-/// How both in one call ended, with a panic of the operator or without.
-type End = std::thread::Result<Result<()>>;
 
 /// Start and finish of borrowed fields. What could not be finished is to be abandoned with the memory of the fields.
-fn both(fields: &mut dyn Sealed, way: Way, landing: Landing<'_>) -> (End, Option<Taken>) {
-    let (home, mut lease) = match begin(fields, way) {
-        Ok(Some(taken)) => taken,
-        Ok(None) => return (Ok(Ok(())), None),
-        Err(Failed { error, lease }) => return (Ok(Err(error)), lease),
-    };
-    // SAFETY: `begin` took the fields' buffers, and the fields are here.
-    let end = unsafe { land(&mut lease, landing) };
-    if matches!(end, Ok(Ok(()))) {
-        home.put(lease);
-        return (end, None);
-    }
-    (end, Some((home, lease)))
-}
-
-/// Finishes what was started.
-///
-/// # Safety
-/// As [`Exchange::finish`](super::Exchange::finish), of the buffers of the lease.
-unsafe fn land(lease: &mut Lease, landing: Landing<'_>) -> End {
-    // SAFETY: the caller's promise.
-    let mut finish = || unsafe { lease.exchange.finish(&lease.buffers, landing) };
-    match landing {
-        Landing::Replace => Ok(finish()),
-        // A closure may panic, with the neighbours still reading: that ends as an error does.
-        Landing::Combine(_) => catch_unwind(AssertUnwindSafe(finish)),
+fn both(fields: &mut dyn Sealed, way: Way, landing: Landing<'_>) -> (End, Option<Flight>) {
+    match board(fields, way) {
+        // SAFETY: the fields' own promise (`Sealed`), and they are here.
+        Ok(Some(boarding)) => unsafe { boarding.carry_out(fields, landing) },
+        Ok(None) => (Ok(Ok(())), None),
+        Err(error) => (Ok(Err(error)), None),
     }
 }
 
 /// [`both`], after which the fields are the caller's: if it failed half-way, in other memory.
 pub(super) fn carry_out<F: Fields>(fields: &mut F, way: Way, landing: Landing<'_>) -> Result<()> {
     let (end, failed) = both(fields, way, landing);
-    if let Some((home, mut lease)) = failed {
+    if let Some(flight) = failed {
         // The neighbours may go on reading the memory that the fields had.
         let copy = fields.clone();
-        lease.exchange.abandon(memory_of(std::mem::replace(fields, copy)));
-        home.put(lease);
+        flight.abandon(memory_of(std::mem::replace(fields, copy)));
     }
     end.unwrap_or_else(|panic| resume_unwind(panic))
 }

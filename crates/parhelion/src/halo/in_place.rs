@@ -3,7 +3,7 @@
 use parhelion_comm::{Communicator, Layout, MessageSet, Method, Result};
 
 use super::exchange::Keep;
-use super::leg::{Buffer, Inner, Landing, Leg};
+use super::leg::{Arrival, Buffer, Inner, Leg};
 
 /// The messages of one exchange, bound to the buffers of its last start.
 pub(super) struct InPlace {
@@ -91,7 +91,7 @@ impl InPlace {
     /// As [`InPlace::start`].
     pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner) -> Result<()> {
         // SAFETY: the caller's promise.
-        unsafe { inner.land(buffers, Landing::Replace) };
+        unsafe { inner.land(buffers, Arrival::Replace) };
         self.drain()
     }
 

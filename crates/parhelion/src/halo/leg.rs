@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parhelion_comm::layout::{PairShape, combine, copy, copy_pair};
 use parhelion_comm::{Element, ElementType, Kernel, Layout, Memory};
 
+use super::aside::Aside;
 use super::turns::Turns;
 use super::{LocalCopy, Piece, Plan, Transfer};
 
@@ -46,6 +47,24 @@ pub enum Landing<'a> {
     /// They are combined with what is there, by the kernel of their field, in a fixed order: by rank of the peer (this
     /// rank among them), then in the order of the plan.
     Combine(&'a [Kernel<'a>]),
+}
+
+/// What a scheme does with elements when they arrive: a [`Landing`], or what comes before one.
+#[derive(Clone, Copy)]
+pub(super) enum Arrival<'a> {
+    Replace,
+    Combine(&'a [Kernel<'a>]),
+    /// They are kept, in the order in which they would be combined.
+    Keep(&'a Aside),
+}
+
+impl<'a> From<Landing<'a>> for Arrival<'a> {
+    fn from(landing: Landing<'a>) -> Self {
+        match landing {
+            Landing::Replace => Arrival::Replace,
+            Landing::Combine(kernels) => Arrival::Combine(kernels),
+        }
+    }
 }
 
 /// One piece of a leg.
@@ -194,12 +213,12 @@ impl Leg {
     ///
     /// # Safety
     /// `message` is readable for [`Leg::bytes`]; the buffers are those of the exchange, and nobody uses what is written.
-    pub(super) unsafe fn unpack(&self, message: *const u8, buffers: &[Buffer], landing: Landing<'_>) {
-        if let Landing::Combine(_) = landing {
+    pub(super) unsafe fn unpack(&self, message: *const u8, buffers: &[Buffer], arrival: Arrival<'_>) {
+        if !matches!(arrival, Arrival::Replace) {
             for part in &self.parts {
                 let (from, to) = (message.wrapping_add(part.offset), buffers[part.buffer].ptr);
                 // SAFETY: as in `pack`, the other way round.
-                unsafe { land(from, &part.packed, to, &part.layout, part.size, part.field, landing) };
+                unsafe { land(from, &part.packed, to, &part.layout, part.size, part.field, arrival) };
             }
             return;
         }
@@ -250,13 +269,13 @@ impl Inner {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody writes what is read, or uses what is written.
-    pub(super) unsafe fn land(&self, buffers: &[Buffer], landing: Landing<'_>) {
+    pub(super) unsafe fn land(&self, buffers: &[Buffer], arrival: Arrival<'_>) {
         let ends = |copy: &OwnCopy| (buffers[copy.from_buffer].ptr.cast_const(), buffers[copy.to_buffer].ptr);
-        if let Landing::Combine(_) = landing {
+        if !matches!(arrival, Arrival::Replace) {
             for copy in &self.copies {
                 let (from, to) = ends(copy);
                 // SAFETY: as below.
-                unsafe { land(from, &copy.from, to, &copy.to, copy.size, copy.field, landing) };
+                unsafe { land(from, &copy.from, to, &copy.to, copy.size, copy.field, arrival) };
             }
             return;
         }
@@ -287,12 +306,14 @@ pub(super) unsafe fn land(
     to: &Layout,
     size: usize,
     field: usize,
-    landing: Landing<'_>,
+    arrival: Arrival<'_>,
 ) {
-    match landing {
-        // SAFETY: the caller's promise.
-        Landing::Replace => unsafe { copy(src, from, dst, to, size) },
-        // SAFETY: the caller's promise.
-        Landing::Combine(kernels) => unsafe { combine(src, from, dst, to, &kernels[field]) },
+    // SAFETY: the caller's promise, for each.
+    unsafe {
+        match arrival {
+            Arrival::Replace => copy(src, from, dst, to, size),
+            Arrival::Combine(kernels) => combine(src, from, dst, to, &kernels[field]),
+            Arrival::Keep(aside) => aside.keep(src, from, dst, to, size, field),
+        }
     }
 }

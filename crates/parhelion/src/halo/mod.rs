@@ -10,6 +10,7 @@
 
 mod adjoint;
 mod alike;
+mod aside;
 mod auto;
 mod cells;
 mod columns;
@@ -23,6 +24,7 @@ mod explain;
 mod fields;
 mod in_flight;
 mod in_place;
+mod kind;
 mod leg;
 mod matching;
 mod packed;
@@ -33,6 +35,7 @@ mod pool;
 mod rounds;
 mod scheme;
 mod shared;
+mod slot;
 mod structured;
 mod svg;
 mod turns;

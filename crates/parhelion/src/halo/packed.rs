@@ -6,7 +6,7 @@
 use parhelion_comm::{Communicator, MessageSet, Method, Result};
 
 use super::exchange::Keep;
-use super::leg::{Buffer, Inner, Landing, Leg};
+use super::leg::{Arrival, Buffer, Inner, Leg};
 
 /// The messages of one exchange, packed and unpacked by legs.
 pub(super) struct Messages {
@@ -127,22 +127,22 @@ impl Messages {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, landing: Landing<'_>) -> Result<()> {
-        match landing {
-            Landing::Replace => {
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, arrival: Arrival<'_>) -> Result<()> {
+        match arrival {
+            Arrival::Replace => {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    inner.land(buffers, landing);
+                    inner.land(buffers, arrival);
                     self.replace(buffers)
                 }
             }
-            Landing::Combine(_) => {
+            Arrival::Combine(_) | Arrival::Keep(_) => {
                 self.drain()?;
                 // SAFETY: the caller's promise; every message is here.
                 unsafe {
-                    (0..self.before).for_each(|i| self.land(i, buffers, landing));
-                    inner.land(buffers, landing);
-                    (self.before..self.recvs.len()).for_each(|i| self.land(i, buffers, landing));
+                    (0..self.before).for_each(|i| self.land(i, buffers, arrival));
+                    inner.land(buffers, arrival);
+                    (self.before..self.recvs.len()).for_each(|i| self.land(i, buffers, arrival));
                 }
                 Ok(())
             }
@@ -158,7 +158,7 @@ impl Messages {
         set.finish(|i, message| {
             if self.recv_runs.runs[i].is_none() {
                 // SAFETY: the message is the leg's; the caller's promise.
-                unsafe { self.recvs[i].unpack(message.as_ptr(), buffers, Landing::Replace) };
+                unsafe { self.recvs[i].unpack(message.as_ptr(), buffers, Arrival::Replace) };
             }
         })
     }
@@ -167,11 +167,11 @@ impl Messages {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn land(&self, leg: usize, buffers: &[Buffer], landing: Landing<'_>) {
+    pub(super) unsafe fn land(&self, leg: usize, buffers: &[Buffer], arrival: Arrival<'_>) {
         debug_assert!(self.recv_runs.runs[leg].is_none(), "what arrives in its place cannot be combined");
         let message = self.set.as_ref().expect("what is abandoned for good is not used again").recv_part(leg);
         // SAFETY: the message is the leg's; the caller's promise.
-        unsafe { self.recvs[leg].unpack(message.as_ptr(), buffers, landing) };
+        unsafe { self.recvs[leg].unpack(message.as_ptr(), buffers, arrival) };
     }
 
     /// Waits for the messages and lands nothing.

@@ -106,6 +106,9 @@ pub enum Packing {
     /// Sent and received where they lie, by derived datatypes where the backend has them (MPI section 5.1). Means the same
     /// as [`Packing::Packed`] for [`Scheme::Shared`], which makes one copy without it; for [`Scheme::RmaPull`] and
     /// [`Scheme::RmaPush`], whose messages lie in windows of their own; and for adjoint exchanges, which combine what arrives.
+    ///
+    /// Datatypes are bound to the arrays of an exchange, so that all ranks exchange again the arrays that they exchanged before,
+    /// or none of them does: where one gives an exchange up and goes on with another array, so do all.
     Datatype,
 }
 

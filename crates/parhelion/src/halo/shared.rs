@@ -26,7 +26,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use parhelion_comm::layout::{PairShape, copy, copy_pair};
 use parhelion_comm::{Communicator, Error, ErrorKind, Layout, Method, Op, PeerMemory, Result, Signals};
 
-use super::leg::{Buffer, Field, Inner, Landing, Leg, Part, first_buffers, land};
+use super::leg::{Arrival, Buffer, Field, Inner, Leg, Part, first_buffers, land};
 use super::packed::{Messages, Straight};
 use super::turns::Turns;
 
@@ -53,6 +53,7 @@ pub(super) struct Shared {
     waiting: Vec<usize>,
     inner_landed: bool,
     done: bool,
+    landed: bool,
     /// Looks at peers so far: which one is next.
     looks: usize,
     /// For the ranks whose memory cannot be read.
@@ -153,6 +154,7 @@ impl Shared {
             reads,
             inner_landed: false,
             done: false,
+            landed: false,
             looks: 0,
             rest: Messages::new(communicator, Method::PointToPoint, Straight::Never, rest_sends, rest_recvs)?,
             order: order.into_iter().map(|(_, origin)| origin).collect(),
@@ -166,7 +168,7 @@ impl Shared {
     pub(super) unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
         self.waiting.clear();
         self.waiting.extend(0..self.reads.len());
-        (self.inner_landed, self.done) = (false, false);
+        (self.inner_landed, self.done, self.landed) = (false, false, false);
         if let Some(signals) = &self.signals {
             let mut changed = false;
             for (buffer, (word, last)) in buffers.iter().zip(&mut self.tokens) {
@@ -237,10 +239,22 @@ impl Shared {
     ///
     /// # Safety
     /// The buffers are those of the exchange; nobody uses what is written.
-    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, landing: Landing<'_>) -> Result<()> {
-        match landing {
+    pub(super) unsafe fn finish(&mut self, buffers: &[Buffer], inner: &Inner, arrival: Arrival<'_>) -> Result<()> {
+        if !self.landed {
             // SAFETY: the caller's promise.
-            Landing::Replace => unsafe {
+            unsafe { self.land(buffers, inner, arrival)? };
+        }
+        self.await_readers()
+    }
+
+    /// Steps 2 and 3, and the messages: once in an exchange.
+    ///
+    /// # Safety
+    /// As [`Shared::finish`].
+    pub(super) unsafe fn land(&mut self, buffers: &[Buffer], inner: &Inner, arrival: Arrival<'_>) -> Result<()> {
+        match arrival {
+            // SAFETY: the caller's promise.
+            Arrival::Replace => unsafe {
                 self.land_inner(buffers, inner);
                 while !self.waiting.is_empty() {
                     if !self.pull_ready(buffers)? {
@@ -250,17 +264,17 @@ impl Shared {
                 self.post_done();
                 self.rest.replace(buffers)?;
             },
-            Landing::Combine(_) => {
+            Arrival::Combine(_) | Arrival::Keep(_) => {
                 self.rest.drain()?;
                 for i in 0..self.order.len() {
                     // SAFETY: the caller's promise; the messages are here.
                     unsafe {
                         match self.order[i] {
-                            Origin::Own => inner.land(buffers, landing),
-                            Origin::Message(leg) => self.rest.land(leg, buffers, landing),
+                            Origin::Own => inner.land(buffers, arrival),
+                            Origin::Message(leg) => self.rest.land(leg, buffers, arrival),
                             Origin::Read(peer) => {
                                 let ready = self.await_ready(peer)?;
-                                self.pull(peer, ready, buffers, landing)?;
+                                self.pull(peer, ready, buffers, arrival)?;
                             }
                         }
                     }
@@ -269,7 +283,8 @@ impl Shared {
                 self.post_done();
             }
         }
-        self.await_readers()
+        self.landed = true;
+        Ok(())
     }
 
     /// Step 3, without 2.
@@ -284,7 +299,9 @@ impl Shared {
 
     /// Step 4 of an abandoned exchange.
     pub(super) fn drain(&mut self) -> Result<()> {
-        self.rest.drain()?;
+        if !self.landed {
+            self.rest.drain()?;
+        }
         self.await_readers()
     }
 
@@ -316,7 +333,7 @@ impl Shared {
     unsafe fn land_inner(&mut self, buffers: &[Buffer], inner: &Inner) {
         if !std::mem::replace(&mut self.inner_landed, true) {
             // SAFETY: the caller's promise.
-            unsafe { inner.land(buffers, Landing::Replace) };
+            unsafe { inner.land(buffers, Arrival::Replace) };
         }
     }
 
@@ -332,7 +349,7 @@ impl Shared {
             let ready = self.ready(peer);
             if ready >= 2 * self.number {
                 // SAFETY: the caller's promise, and the peer is ready.
-                unsafe { self.pull(peer, ready, buffers, Landing::Replace)? };
+                unsafe { self.pull(peer, ready, buffers, Arrival::Replace)? };
                 self.waiting.swap_remove(i);
                 pulled = true;
             } else {
@@ -360,7 +377,7 @@ impl Shared {
     ///
     /// # Safety
     /// As [`Shared::finish`]; the peer's `READY` was `ready`, at least `2n`.
-    unsafe fn pull(&mut self, peer: usize, ready: u64, buffers: &[Buffer], landing: Landing<'_>) -> Result<()> {
+    unsafe fn pull(&mut self, peer: usize, ready: u64, buffers: &[Buffer], arrival: Arrival<'_>) -> Result<()> {
         let signals = self.signals.as_ref().expect("a peer that is read has signals");
         let peer = &mut self.reads[peer];
         if peer.stale || ready & 1 == 1 {
@@ -374,11 +391,11 @@ impl Shared {
             peer.stale = false;
         }
         let ends = |(remote, part): &(usize, Part)| (peer.buffers[*remote].base, buffers[part.buffer].ptr);
-        if let Landing::Combine(_) = landing {
+        if !matches!(arrival, Arrival::Replace) {
             for entry in &peer.parts {
                 let ((from, to), part) = (ends(entry), &entry.1);
                 // SAFETY: as below.
-                unsafe { land(from, &part.remote, to, &part.layout, part.size, part.field, landing) };
+                unsafe { land(from, &part.remote, to, &part.layout, part.size, part.field, arrival) };
             }
             return Ok(());
         }

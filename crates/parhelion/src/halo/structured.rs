@@ -89,15 +89,15 @@ impl<const D: usize> Decomposition<D> {
 
     /// The halo cells that have owners, by side: what the pieces must cover, said without looking for the owners.
     fn halo_spaces(&self, owned: &IndexSpace<D>) -> impl Iterator<Item = IndexSpace<D>> {
-        let (widths, shape, periodic) = (self.widths(), self.shape(), self.periodicity());
+        let (widths, space, periodic) = (self.widths(), self.space(), self.periodicity());
         let owned = *owned;
         IndexSpace::<D>::directions(self.has_edges_and_corners())
             .map(move |direction| {
                 let side = owned.outer_region(direction, widths);
                 let (mut start, mut end) = (side.start(), side.end());
                 for a in (0..D).filter(|&a| !periodic[a]) {
-                    start[a] = start[a].max(0);
-                    end[a] = end[a].min(shape[a] as i64);
+                    start[a] = start[a].max(space.start()[a]);
+                    end[a] = end[a].min(space.end()[a]);
                 }
                 IndexSpace::new(start, end)
             })

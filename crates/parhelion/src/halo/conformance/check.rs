@@ -66,14 +66,14 @@ pub(super) fn array<T: Element, const D: usize>(grid: &Decomposition<D>, salt: u
 
 /// Whether a stored cell is filled by an exchange, by the definition: the cell it copies, if so.
 pub(super) fn source<const D: usize>(grid: &Decomposition<D>, rank: usize, index: [i64; D]) -> Option<[i64; D]> {
-    let (owned, shape, periodic) = (grid.local_space(rank), grid.shape(), grid.periodicity());
+    let (owned, space, periodic) = (grid.local_space(rank), grid.space(), grid.periodicity());
     let mut outside = 0;
     let mut source = index;
     for a in 0..D {
         outside += usize::from(index[a] < owned.start()[a] || index[a] >= owned.end()[a]);
         if periodic[a] {
-            source[a] = index[a].rem_euclid(shape[a] as i64);
-        } else if index[a] < 0 || index[a] >= shape[a] as i64 {
+            source[a] = space.start()[a] + (index[a] - space.start()[a]).rem_euclid(space.shape()[a] as i64);
+        } else if index[a] < space.start()[a] || index[a] >= space.end()[a] {
             return None;
         }
     }

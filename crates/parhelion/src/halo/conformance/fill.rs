@@ -42,7 +42,8 @@ fn twice<T: Element, const D: usize>(grid: &Decomposition<D>, settings: Settings
 fn faces(c: &Communicator) -> Outcome {
     by_every_scheme::<f64, 1>(&Decomposition::new([23], c)?.halo(2))?;
     by_every_scheme::<f64, 2>(&Decomposition::new([13, 17], c)?.halo(1).periodic([true, false]))?;
-    by_every_scheme::<f64, 3>(&Decomposition::new([9, 10, 11], c)?.halo(1).periodic([false, true, true]))?;
+    let moved = Decomposition::new([9, 10, 11], c)?.origin([-4, 7, -30]);
+    by_every_scheme::<f64, 3>(&moved.halo(1).periodic([false, true, true]))?;
     by_every_scheme::<f64, 4>(&Decomposition::new([7, 8, 6, 5], c)?.halo(1).periodic([true; 4]))
 }
 

@@ -1,9 +1,11 @@
 //! Between start and finish: several in flight, given up, swapped, and what is refused.
 
-use parhelion_comm::Communicator;
-use parhelion_comm::conformance::{Case, Outcome};
+use std::collections::VecDeque;
 
-use super::check::{all_settings, array, ensure, filled};
+use parhelion_comm::Communicator;
+use parhelion_comm::conformance::{Case, Halt, Outcome};
+
+use super::check::{all_settings, array, ensure, filled, value};
 use crate::array::Decomposition;
 use crate::halo::start_exchange;
 
@@ -11,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("flight: owned cells are readable while the halo travels", owned_in_flight),
     Case::new("flight: two exchanges in flight together do not meet", two_in_flight),
     Case::new("flight: ranks finish in orders of their own, as their tests come true", orders_of_their_own),
+    Case::new("flight: what a rank has in flight when it starts another is its own affair", ranks_of_their_own),
     Case::new("flight: an exchange can be tested until it is done", tested),
     Case::new("flight: a dropped exchange leaves neighbours and later exchanges in order", dropped),
     Case::new("flight: arrays are swapped, dropped and made anew between exchanges", come_and_go),
@@ -30,7 +33,7 @@ fn owned_in_flight(c: &Communicator) -> Outcome {
         let inflight = u.start_exchange()?;
         let cells = inflight.owned();
         for &index in &owned {
-            let want = super::check::value::<f64, 2>(index, 5);
+            let want = value::<f64, 2>(index, 5);
             ensure(cells[index].to_bits() == want.to_bits(), format_args!("{settings}: cell {index:?} in flight"))?;
         }
         filled(settings, &inflight.finish()?, 5)?;
@@ -73,6 +76,53 @@ fn orders_of_their_own(c: &Communicator) -> Outcome {
                     flights.insert(0, (i, inflight));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Starts six in order and finishes them in one order, in odd rounds not that of the starts; but each rank with others in
+/// flight at a start than its neighbours: as few as can be, as many, or what chance leaves.
+pub(super) fn staggered<F>(
+    c: &Communicator,
+    round: u64,
+    mut start: impl FnMut(u64) -> Result<F, Halt>,
+    mut finish: impl FnMut(u64, F) -> Outcome,
+) -> Outcome {
+    let mut order: VecDeque<usize> =
+        if round.is_multiple_of(2) { [0, 1, 2, 3, 4, 5] } else { [1, 0, 2, 5, 4, 3] }.into();
+    let mut flights: [Option<F>; 6] = std::array::from_fn(|_| None);
+    for number in 0..=6 {
+        let chance = value::<u64, 2>([c.rank() as i64, number], round) as usize % 3;
+        let keep = match (c.rank() as u64 + round) % 3 {
+            _ if number == 6 => 0,
+            0 => 0,
+            1 => 6,
+            _ => chance,
+        };
+        while order.len() > keep + 6 - number as usize
+            && let Some(flight) = order.front().and_then(|&next| flights[next].take())
+        {
+            order.pop_front().map_or(Ok(()), |next| finish(next as u64, flight))?;
+        }
+        if let Some(free) = flights.get_mut(number as usize) {
+            *free = Some(start(number as u64)?);
+        }
+    }
+    ensure(order.is_empty(), format_args!("{} were not finished", order.len()))
+}
+
+fn ranks_of_their_own(c: &Communicator) -> Outcome {
+    let grid = ring(c, [10, 14])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        for round in 0..4 {
+            staggered(
+                c,
+                round,
+                |i| Ok(array::<f64, 2>(&grid, round + i)?.start_exchange()?),
+                |i, flight| filled(format_args!("{settings}, round {round}, array {i}"), &flight.finish()?, round + i),
+            )?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use parhelion_comm::conformance::{Case, Outcome};
 use parhelion_comm::{Communicator, ErrorKind, Op};
 
 use super::check::{array, ensure};
+use super::flight::staggered;
 use super::index::{overlapping, rough, whole};
 use super::meshes::{Partition, mesh_of, settings_for};
 use crate::array::{Decomposition, DistArray};
@@ -15,6 +16,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("split: an adjoint that is started and finished has the bits of one in one call", adjoint),
     Case::new("split: what is owned can be read while the adjoint travels, as it was", readable),
     Case::new("split: adjoints are in flight with each other and with exchanges", together),
+    Case::new(
+        "split: which adjoints a rank has in flight when it starts another is its own affair",
+        staggered_adjoints,
+    ),
     Case::new("split: an adjoint that is given up leaves neighbours and later ones in order", given_up),
     Case::new("split: the adjoint of every list, of vectors and columns, is started and finished", lists),
     Case::new("split: arrays of several kinds go back together, by closures alone", arrays),
@@ -100,6 +105,24 @@ fn together(c: &Communicator) -> Outcome {
             let mut want = whole(&index, 5);
             want.exchange_adjoint(fold)?;
             same(format_args!("{settings}, a closure beside"), folded.finish()?.local(), want.local())?;
+        }
+    }
+    Ok(())
+}
+
+fn staggered_adjoints(c: &Communicator) -> Outcome {
+    let index = mesh_of(c, [4, 5, 3], Partition::Random)?;
+    for settings in settings_for(c) {
+        index.set_scheme(settings);
+        let mut want = rough(&index);
+        want.exchange_adjoint(fold)?;
+        for round in 0..4 {
+            staggered(
+                c,
+                round,
+                |_| Ok(rough(&index).start_exchange_adjoint(fold)?),
+                |i, flight| same(format_args!("{settings}, number {i}"), flight.finish()?.local(), want.local()),
+            )?;
         }
     }
     Ok(())

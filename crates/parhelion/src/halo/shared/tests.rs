@@ -7,7 +7,7 @@ use parhelion_comm::{BackendKind, Config, ElementType, launch};
 
 use super::*;
 use crate::array::{Decomposition, IndexSpace};
-use crate::halo::{Exchange, Patches, Scheme};
+use crate::halo::{Exchange, Landing, Patches, Scheme};
 
 #[test]
 fn what_one_rank_cannot_make_none_goes_on_with() {

@@ -17,6 +17,7 @@ use mpi_abi::Status as RawStatus;
 
 use super::comm::{Comm, In};
 use super::count::message_bytes;
+use super::last_words;
 use super::request::{Orphan, Raw};
 use super::runtime::{Backoff, Chore};
 use crate::backend::messages::{Fault, Outcome};
@@ -193,7 +194,7 @@ impl Pending for Started {
             }
             Err(why) => why,
         };
-        eprintln!("rank {}: a borrowed buffer is still in use by {}: {why}", self.comm.rank, self.operation);
+        last_words::say(self.comm.rank, format_args!("a borrowed buffer is still in use by {}: {why}", self.operation));
         std::process::abort();
     }
 }

@@ -13,6 +13,7 @@ use mpi_abi::{Comm as RawComm, Environment, Library, Status as RawStatus};
 
 use super::comm::{Comm, In};
 use super::info;
+use super::last_words;
 use super::runtime::{Backoff, Runtime};
 use super::transport::MpiTransport;
 use crate::communicator::Communicator;
@@ -55,7 +56,7 @@ where
     };
     if !leave_together(runtime, closing, failure.is_some()) {
         let (code, text) = failure.expect("only a failed rank gives up");
-        eprintln!("rank {rank}: {text}");
+        last_words::say(rank, text);
         // SAFETY: MPI is active. If this returns, the launcher sees our exit.
         let _ = unsafe { library.abort(library.constants().comm_world, code) };
         std::process::exit(code);

@@ -33,6 +33,7 @@ mod guard;
 mod info;
 mod job;
 mod lane;
+mod last_words;
 mod launch;
 mod live;
 mod matched;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mpi_abi::{Request, Status as RawStatus};
 
 use super::comm::Comm;
-use super::failure;
 use super::runtime::{Backoff, Chore};
+use super::{failure, last_words};
 use crate::backend::messages::place::Scratch;
 use crate::backend::{Keep, NO_STATUS, Pending};
 use crate::error::{Error, ErrorKind, Result};
@@ -285,7 +285,7 @@ impl Pending for Message {
             let mut error =
                 Error::new(self.operation, ErrorKind::Library(format!("a borrowed buffer is in use: {why}")));
             error = failure::locate(error, self.peer, self.tag);
-            eprintln!("rank {}: {error}", self.raw.comm.rank);
+            last_words::say(self.raw.comm.rank, error);
             std::process::abort();
         }
     }

@@ -19,7 +19,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::block::{Block, Reach};
 use crate::communicator::Communicator;
@@ -30,7 +29,6 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Memory<T: Element> {
     ptr: NonNull<T>,
     len: usize,
-    id: u64,
     block: Block,
     marker: PhantomData<T>,
 }
@@ -45,11 +43,6 @@ impl<T: Element> Memory<T> {
     /// messages: the backend or the node has no memory to share, or it is used up.
     pub fn token(&self) -> Option<u64> {
         self.block.token()
-    }
-
-    /// A number that no other memory of this process has or had: unlike its address, it is not used again.
-    pub fn id(&self) -> u64 {
-        self.id
     }
 
     /// Its first element. Unlike the method of slices of this name it makes no reference to the elements, so that others
@@ -168,8 +161,6 @@ impl Communicator {
     pub fn allocate<T: Element>(&self, len: usize) -> Memory<T> {
         let bytes = len.checked_mul(size_of::<T>()).expect("capacity overflow");
         let block = self.transport().allocate(bytes, align_of::<T>());
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Memory { ptr: block.ptr().cast(), len, id, block, marker: PhantomData }
+        Memory { ptr: block.ptr().cast(), len, block, marker: PhantomData }
     }
 }

@@ -61,7 +61,8 @@ pub enum Method {
     Persistent,
     /// A non-blocking neighbourhood collective (MPI section 8.7).
     Neighbor,
-    /// A persistent neighbourhood collective (MPI section 8.8), or the non-blocking one where the library has none.
+    /// A persistent neighbourhood collective (MPI section 8.8), or the non-blocking one where the library has none, and of a
+    /// set in place.
     PersistentNeighbor,
     /// The receiver gets the message out of the sender's window (MPI section 12.5.3), which is always open, once an empty
     /// message tells it that the data are there.
@@ -128,6 +129,9 @@ pub struct MessageSet {
     /// The caller's memory, where the backend moves nothing in place and messages are packed here.
     packs: Option<InPlace>,
     in_place: bool,
+    /// As in the [`Order`] it was made by.
+    tag: u32,
+    most: usize,
     /// Where messages of each direction are instead of the staging memory.
     places: [Places; 2],
 }
@@ -233,25 +237,8 @@ impl Communicator {
             .map_err(|e| self.locate(e))?;
         let tags = self.transport().private();
         let tag = agree::TAGS.len() as u32 + tags.next_tag.fetch_add(1, Ordering::Relaxed) % (private.max_tag() - 1);
-        let order = Order { method, tag, sends: sends.clone(), recvs: recvs.clone(), most, memory };
-        let prepared = private.shared_transport().prepare(order).map_err(|e| self.locate(e))?;
-        let stage = prepared.stage();
-        let parts = |legs: Vec<Leg>| {
-            let part = |Leg { peer, bytes, offset, places, .. }| Part { peer, bytes, offset, places, started: false };
-            legs.into_iter().map(part).collect()
-        };
-        Ok(MessageSet {
-            prepared: Some(prepared),
-            communicator: self.clone(),
-            method,
-            sends: parts(sends),
-            recvs: parts(recvs),
-            stage,
-            state: State::Idle,
-            packs: memory.filter(|_| matches!(stage, Stage(Some(_)))),
-            in_place: memory.is_some(),
-            places: Default::default(),
-        })
+        let order = Order { method, tag, sends, recvs, most, memory };
+        MessageSet::new(self, order, |order| private.shared_transport().prepare(order))
     }
 
     /// A communicator of the same ranks for a library's own messages: what a program receives on this one, with wildcards
@@ -316,6 +303,87 @@ impl Communicator {
 }
 
 impl MessageSet {
+    fn new(
+        communicator: &Communicator,
+        order: Order,
+        prepare: impl FnOnce(Order) -> Result<Box<dyn Prepared>>,
+    ) -> Result<MessageSet> {
+        let Order { method, tag, most, memory, .. } = order;
+        let parts = |legs: &[Leg]| {
+            let part = |leg: &Leg| {
+                let Leg { peer, bytes, offset, .. } = *leg;
+                Part { peer, bytes, offset, places: leg.places.clone(), started: false }
+            };
+            legs.iter().map(part).collect()
+        };
+        let (sends, recvs) = (parts(&order.sends), parts(&order.recvs));
+        let prepared = prepare(order).map_err(|e| communicator.locate(e))?;
+        let stage = prepared.stage();
+        Ok(MessageSet {
+            prepared: Some(prepared),
+            communicator: communicator.clone(),
+            method,
+            sends,
+            recvs,
+            stage,
+            state: State::Idle,
+            packs: memory.filter(|_| matches!(stage, Stage(Some(_)))),
+            in_place: memory.is_some(),
+            tag,
+            most,
+            places: Default::default(),
+        })
+    }
+
+    /// A set of the same messages in other memory, or in other places of it, of a set that is in place. Local.
+    ///
+    /// The messages of such sets are one sequence: all ranks start them in one order, but each takes the set that it likes.
+    ///
+    /// # Errors
+    /// The set is not in place; other peers or lengths. [`Unsupported`](ErrorKind::Unsupported) for [`Method::Pull`] and
+    /// [`Method::Push`], whose windows are made by all ranks together. What the backend reports.
+    ///
+    /// # Safety
+    /// As [`Communicator::message_set_in_place`], for the new set.
+    pub unsafe fn elsewhere(
+        &self,
+        memory: *mut u8,
+        sends: &[(usize, Vec<Layout>)],
+        recvs: &[(usize, Vec<Layout>)],
+    ) -> Result<MessageSet> {
+        let invalid = |text: &str| self.communicator.error("message_set", ErrorKind::InvalidArgument(text.to_owned()));
+        if !self.in_place {
+            return Err(invalid("the message set is not in place"));
+        }
+        let legs = |parts: &[Part], given: &[(usize, Vec<Layout>)]| {
+            let bytes = |places: &[Layout]| places.iter().map(Layout::len).sum::<usize>();
+            let same = |(part, (peer, places)): (&Part, &(usize, Vec<Layout>))| {
+                part.peer == *peer && part.bytes == bytes(places)
+            };
+            if parts.len() != given.len() || !parts.iter().zip(given).all(same) {
+                return Err(invalid("a message set elsewhere has the peers and lengths that the set has"));
+            }
+            let leg = |(part, (peer, places)): (&Part, &(usize, Vec<Layout>))| Leg {
+                peer: *peer,
+                bytes: part.bytes,
+                offset: part.offset,
+                remote_offset: 0,
+                places: places.clone(),
+            };
+            Ok(parts.iter().zip(given).map(leg).collect::<Vec<_>>())
+        };
+        let order = Order {
+            method: self.method,
+            tag: self.tag,
+            sends: legs(&self.sends, sends)?,
+            recvs: legs(&self.recvs, recvs)?,
+            most: self.most,
+            memory: Some(InPlace(memory)),
+        };
+        let prepared = self.prepared.as_ref().expect("a set is prepared until it is dropped");
+        MessageSet::new(&self.communicator, order, |order| prepared.another(order))
+    }
+
     /// How the messages are moved.
     pub fn method(&self) -> Method {
         self.method

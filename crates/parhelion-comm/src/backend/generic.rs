@@ -146,6 +146,10 @@ impl Prepared for Messages {
         Ok(())
     }
 
+    fn another(&self, order: Order) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(Messages::new(self.transport.clone(), order)))
+    }
+
     fn abandon(mut self: Box<Self>, keep: Keep) {
         // One keep for all: the last operation to end lets go of it.
         let keep = Arc::new(std::sync::Mutex::new(keep));

@@ -117,6 +117,9 @@ pub(crate) trait Prepared: Send {
     fn test(&mut self) -> Result<bool>;
     /// Waits until the memory of the sends may be reused.
     fn complete(&mut self) -> Result<()>;
+    /// A set of the same messages, at the places of `order`, which is this one's but for them. Local. What is started of the two
+    /// is one sequence.
+    fn another(&self, order: Order) -> Result<Box<dyn Prepared>>;
     /// Nobody will complete it: what has been started goes on, and `keep` lives until nothing uses the memory.
     fn abandon(self: Box<Self>, keep: Keep);
 }

@@ -4,6 +4,7 @@ use super::Case;
 use super::check::{Outcome, ensure, equal, eventually, refused, same};
 use super::sample::{mix, neighbours, pattern, seed};
 use crate::communicator::Communicator;
+use crate::config::BackendKind;
 use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 use crate::message_set::{MessageSet, Method};
@@ -22,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("sets: test loops until all is there", tested),
     Case::new("sets: layouts of the caller's memory", in_place),
     Case::new("sets: columns and lists exchanged within one memory", in_place_columns),
+    Case::new("sets: elsewhere, in the memory that each rank likes", elsewhere),
     Case::new("sets: other lengths at both ends are an error at every rank", other_lengths).ranks(2),
     Case::new("sets: messages that one end does not list are an error at every rank", unlisted)
         .ranks(2)
@@ -309,6 +311,58 @@ fn in_place_columns(c: &Communicator) -> Outcome {
             let halo: Vec<u64> = (1..N - 1).map(|i| memory[i * N]).collect();
             equal(format_args!("{method}, round {round}"), halo, vec![value(last); N - 2])?;
         }
+    }
+    Ok(())
+}
+
+fn elsewhere(c: &Communicator) -> Outcome {
+    const N: usize = 12;
+    let (next, last) = neighbours(c);
+    let column = |peer: usize, at: usize| [(peer, vec![Layout::subarray(&[N, N], &[1, at], &[N - 2, 1]).scaled(8)])];
+    for method in Method::ALL {
+        let mut memories: Vec<Vec<u64>> = (0..3).map(|_| vec![0; N * N]).collect();
+        let bases: Vec<*mut u8> = memories.iter_mut().map(|memory| memory.as_mut_ptr().cast()).collect();
+        // The third memory has its columns elsewhere, too.
+        let (from, to) = ([N - 2, N - 2, 5], [0, 0, 1]);
+        // SAFETY: the memories outlive the sets, of which the one in use is finished before they are looked at; columns do not
+        // overlap.
+        let first = unsafe { c.message_set_in_place(method, bases[0], &column(next, from[0]), &column(last, to[0])) }?;
+        let more = |i: usize| {
+            // SAFETY: as above.
+            unsafe { first.elsewhere(bases[i], &column(next, from[i]), &column(last, to[i])) }
+        };
+        if matches!(method, Method::Pull | Method::Push) && c.backend() == BackendKind::Mpi {
+            refused("one-sided, elsewhere", more(1), "unsupported", |kind| matches!(kind, ErrorKind::Unsupported(_)))?;
+            continue;
+        }
+        // SAFETY: nothing is moved: these are refused.
+        let (other, half) = unsafe {
+            let short = [(next, vec![Layout::contiguous(0, 8)])];
+            (first.elsewhere(bases[1], &[], &column(last, 0)), first.elsewhere(bases[1], &short, &column(last, 0)))
+        };
+        let is_invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument(_));
+        refused("without its sends", other, "invalid", is_invalid)?;
+        refused("with another length", half, "invalid", is_invalid)?;
+        let (second, third) = (more(1)?, more(2)?);
+        let mut sets = [first, second, third];
+        for round in 0..20 {
+            let i = seed(&[c.rank(), round]) as usize % 3;
+            let value = |rank: usize, row: usize| (rank * 1000 + round * 20 + row) as u64;
+            // SAFETY: the sets are idle.
+            let at = |row: usize, column: usize| unsafe { bases[i].cast::<u64>().add(row * N + column) };
+            for row in 1..N - 1 {
+                // SAFETY: as above; inside the memory.
+                unsafe { at(row, from[i]).write(value(c.rank(), row)) };
+            }
+            sets[i].start()?;
+            sets[i].finish(|_, _| {})?;
+            // SAFETY: as above.
+            let got: Vec<u64> = (1..N - 1).map(|row| unsafe { at(row, to[i]).read() }).collect();
+            let want: Vec<u64> = (1..N - 1).map(|row| value(last, row)).collect();
+            equal(format_args!("{method}, round {round}, memory {i}"), got, want)?;
+        }
+        drop(sets);
+        drop(memories);
     }
     Ok(())
 }

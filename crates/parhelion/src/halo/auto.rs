@@ -257,10 +257,12 @@ fn possible<T>(communicator: &Communicator, mine: Result<T>) -> Result<Option<T>
 /// About how many bytes are moved to measure a candidate once.
 const BYTES: usize = 4 << 20;
 
-/// What is worth trying: datatypes only where there are any, and by schemes that have a use for them.
+/// What is worth trying: datatypes only where there are any, and by schemes that have a use of their own for them.
 fn candidates(datatypes: bool) -> impl Iterator<Item = Settings> {
     let with = move |packing| {
-        let useful = move |s: &Scheme| packing == Packing::Packed || (datatypes && s.has_datatypes());
+        let useful = move |s: &Scheme| {
+            packing == Packing::Packed || (datatypes && s.has_datatypes() && *s != Scheme::PersistentNeighbor)
+        };
         Scheme::ALL.into_iter().filter(useful).map(move |s| Settings::from(s).packing(packing))
     };
     with(Packing::Packed).chain(with(Packing::Datatype))

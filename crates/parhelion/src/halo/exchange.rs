@@ -38,7 +38,7 @@ pub struct Exchange {
 pub(crate) type Keep = Box<dyn Any + Send>;
 
 enum Carrier {
-    Messages(Messages),
+    Messages(Box<Messages>),
     InPlace(InPlace),
     Shared(Box<Shared>),
 }
@@ -85,7 +85,7 @@ impl Exchange {
             }
             _ => {
                 let straight = if lands_in_place { Straight::Both } else { Straight::Sends };
-                Carrier::Messages(Messages::new(communicator, method, straight, sends, recvs)?)
+                Carrier::Messages(Box::new(Messages::new(communicator, method, straight, sends, recvs)?))
             }
         };
         let (_, buffers) = first_buffers(&fields);
@@ -128,29 +128,6 @@ impl Exchange {
         self.buffers
     }
 
-    /// Whether its messages bind themselves to the buffers of a start, as derived datatypes do.
-    pub(super) fn binds(&self) -> bool {
-        matches!(&self.carrier, Carrier::InPlace(_))
-    }
-
-    /// Whether its messages are bound to the buffers of its last start, as derived datatypes are. The next start then has
-    /// the same buffers, or follows [`unbind`](Exchange::unbind).
-    pub fn is_bound(&self) -> bool {
-        matches!(&self.carrier, Carrier::InPlace(messages) if messages.is_bound())
-    }
-
-    /// Lets go of the buffers it is bound to, if any; the next start is then collective. All ranks do so, or none.
-    ///
-    /// # Errors
-    /// It is started, or has failed before; as [`finish`](Exchange::finish), if it was abandoned.
-    pub fn unbind(&mut self) -> Result<()> {
-        self.make_idle()?;
-        if let Carrier::InPlace(messages) = &mut self.carrier {
-            messages.unbind();
-        }
-        Ok(())
-    }
-
     /// Whether a start would not have to end anything.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
@@ -163,7 +140,7 @@ impl Exchange {
     }
 
     /// Starts it: what the plans send is on its way, or open to be read, when this returns. Does not wait for peers, but
-    /// for the end of an exchange that was abandoned before, and to bind datatypes to the buffers the first time.
+    /// for the end of an exchange that was abandoned before, and the first time, where there are datatypes, for all ranks.
     ///
     /// # Errors
     /// It is started already, or has failed before; what the backend reports. It is then [broken](Exchange::is_broken).

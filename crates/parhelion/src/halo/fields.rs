@@ -46,10 +46,6 @@ pub(crate) mod sealed {
         fn each_field(&self, each: EachField<'_>);
         /// Says where the buffers lie.
         fn push_buffers(&mut self, out: &mut Vec<Buffer>);
-        /// Adds, for every field shown, the numbers of the arrays that it is, one as a rule, which tell them from every other
-        /// one of this rank, those of the past included: also where an array has no buffers, so that all ranks see alike
-        /// whether it is the one they know.
-        fn push_ids(&self, out: &mut Vec<u64>);
         /// Adds a kernel of `op` for each field, of its element type.
         fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()>;
         /// Adds the memory of the buffers and lets go of all else: an exchange that is given up keeps that memory, and would
@@ -93,10 +89,6 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for DistArray<T, D> {
         out.push(Buffer::of(self.memory_mut()));
     }
 
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        out.push(self.memory().id());
-    }
-
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         out.push(Kernel::of::<T>(op)?);
         Ok(())
@@ -131,10 +123,6 @@ unsafe impl<F: Fields> sealed::Sealed for Vec<F> {
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
         self.iter_mut().for_each(|fields| fields.push_buffers(out));
-    }
-
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        self.iter().for_each(|fields| fields.push_ids(out));
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
@@ -173,10 +161,6 @@ macro_rules! tuple {
 
             fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
                 $(self.$index.push_buffers(out);)*
-            }
-
-            fn push_ids(&self, out: &mut Vec<u64>) {
-                $(self.$index.push_ids(out);)*
             }
 
             fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

@@ -5,13 +5,19 @@ use parhelion_comm::{Communicator, Layout, MessageSet, Method, Result};
 use super::exchange::Keep;
 use super::leg::{Arrival, Buffer, Inner, Leg};
 
-/// The messages of one exchange, bound to the buffers of its last start.
+/// How many places its messages are prepared for at once.
+const MOST_BOUND: usize = 8;
+
+/// The messages of one exchange, bound to the buffers of its last starts.
+///
+/// Whether buffers come again is each rank's own affair: binding messages to others is local.
 pub(super) struct InPlace {
     communicator: Communicator,
     method: Method,
     sends: Vec<Leg>,
     recvs: Vec<Leg>,
-    bound: Option<Bound>,
+    /// The one started last at the end.
+    bound: Vec<Bound>,
 }
 
 struct Bound {
@@ -27,40 +33,36 @@ unsafe impl Sync for Bound {}
 impl InPlace {
     /// Local: what is collective is the first start.
     pub(super) fn new(communicator: &Communicator, method: Method, sends: Vec<Leg>, recvs: Vec<Leg>) -> Self {
-        InPlace { communicator: communicator.clone(), method, sends, recvs, bound: None }
+        InPlace { communicator: communicator.clone(), method, sends, recvs, bound: Vec::new() }
     }
 
-    pub(super) fn is_bound(&self) -> bool {
-        self.bound.is_some()
-    }
-
-    /// Lets go of the buffers of the last start. The next one is collective.
-    pub(super) fn unbind(&mut self) {
-        self.bound = None;
-    }
-
-    /// Sends, and receives into the buffers.
+    /// Sends, and receives into the buffers. Collective the first time.
     ///
     /// # Safety
     /// The buffers are those of the exchange; until it is finished, or `abandon`'s `keep` is dropped, nobody writes what is
     /// sent or uses what is received.
     pub(super) unsafe fn start(&mut self, buffers: &[Buffer]) -> Result<()> {
-        match &mut self.bound {
-            Some(bound) => {
-                let same = bound.to.iter().zip(buffers).all(|(to, buffer)| *to == buffer.ptr);
-                assert!(same, "an exchange by datatypes was started with buffers that it is not bound to");
-                bound.set.start()
-            }
+        let is_same = |bound: &Bound| bound.to.iter().zip(buffers).all(|(to, buffer)| *to == buffer.ptr);
+        match self.bound.iter().rposition(is_same) {
+            Some(same) => self.bound[same..].rotate_left(1),
             None => {
                 // SAFETY: the caller's promise.
                 let set = unsafe { self.bind(buffers)? };
-                let to = buffers.iter().map(|buffer| buffer.ptr).collect();
-                self.bound.insert(Bound { set, to }).set.start()
+                if self.bound.len() == MOST_BOUND {
+                    self.bound.remove(0);
+                }
+                self.bound.push(Bound { set, to: buffers.iter().map(|buffer| buffer.ptr).collect() });
             }
         }
+        self.current().map_or(Ok(()), MessageSet::start)
     }
 
-    /// Prepares the messages. Collective.
+    /// What was started last.
+    fn current(&mut self) -> Option<&mut MessageSet> {
+        self.bound.last_mut().map(|bound| &mut bound.set)
+    }
+
+    /// Prepares the messages. Collective the first time.
     ///
     /// # Safety
     /// As [`InPlace::start`].
@@ -75,14 +77,20 @@ impl InPlace {
             };
             legs.iter().map(|leg| (leg.peer, place(leg))).collect()
         };
+        let (sends, recvs) = (places(&self.sends), places(&self.recvs));
         // SAFETY: the plans were checked: the layouts lie inside their buffers and receive no byte twice; the rest is the
         // caller's promise.
-        unsafe { self.communicator.message_set_in_place(self.method, base, &places(&self.sends), &places(&self.recvs)) }
+        unsafe {
+            match self.bound.last() {
+                Some(other) => other.set.elsewhere(base, &sends, &recvs),
+                None => self.communicator.message_set_in_place(self.method, base, &sends, &recvs),
+            }
+        }
     }
 
     /// Whether all has arrived and left.
     pub(super) fn test(&mut self) -> Result<bool> {
-        self.bound.as_mut().map_or(Ok(true), |bound| bound.set.test())
+        self.current().map_or(Ok(true), MessageSet::test)
     }
 
     /// Copies inside this rank, and waits for the messages.
@@ -97,12 +105,12 @@ impl InPlace {
 
     /// Waits for the messages.
     pub(super) fn drain(&mut self) -> Result<()> {
-        self.bound.as_mut().map_or(Ok(()), |bound| bound.set.finish(|_, _| {}))
+        self.current().map_or(Ok(()), |set| set.finish(|_, _| {}))
     }
 
     /// Gives the messages up, with what keeps the buffers.
     pub(super) fn abandon(&mut self, keep: Keep) {
-        if let Some(bound) = self.bound.take() {
+        if let Some(bound) = self.bound.pop() {
             bound.set.abandon(keep);
         }
     }

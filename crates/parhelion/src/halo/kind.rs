@@ -9,9 +9,6 @@
 //! That waits, so there are as many exchanges as any rank ever had in flight at once. Ranks learn that number in reductions,
 //! which begin 1, 2, 4, 8, ... starts after the first and are waited for when the next one begins: by then they are over, and
 //! the more starts there are, the less each of them bears.
-//!
-//! Exchanges by datatypes are bound to the arrays of their last flight. Of these there are several in any case, and arrays
-//! that come again find their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,9 +21,6 @@ use super::leg::Field;
 use super::pool::{Exchanges, Way};
 use super::scheme::Settings;
 use super::slot::{Boarding, Slot, land_all};
-
-/// How many exchanges by datatypes of one kind are kept at least, each bound to arrays of its own.
-const LEAST_BOUND: usize = 8;
 
 /// All that is of one kind.
 pub(super) struct Kind {
@@ -50,8 +44,6 @@ pub(super) struct Kind {
 /// An exchange in its place.
 struct Berth {
     slot: Arc<Slot>,
-    /// Whether it binds itself to arrays, and to which.
-    bound: Option<Vec<u64>>,
     /// The last start that it carried.
     start: u64,
 }
@@ -111,7 +103,6 @@ impl Kind {
     pub(super) fn board(
         &mut self,
         communicator: &Communicator,
-        fields: &dyn Sealed,
         make: impl FnOnce(&Kind) -> Result<Exchange>,
     ) -> Result<Boarding> {
         let start = self.starts;
@@ -126,46 +117,19 @@ impl Kind {
         if start.is_power_of_two() {
             self.agree(communicator).inspect_err(|error| self.fail(error))?;
         }
-        let mut arrays = Vec::new();
-        if self.berths.first().is_some_and(|berth| berth.bound.is_some()) {
-            fields.push_ids(&mut arrays);
-        }
-        let (berth, rebind) = match self.choose(&arrays) {
-            Some(chosen) => chosen,
+        let oldest = (0..self.berths.len()).min_by_key(|&berth| self.berths[berth].start);
+        let berth = match oldest.filter(|_| self.berths.len() >= self.depth) {
+            Some(oldest) => oldest,
             None => {
                 let made = land_all().and_then(|()| make(self));
                 let exchange = made.inspect_err(|error| self.fail(error))?;
-                let bound = exchange.binds().then(Vec::new);
-                self.berths.push(Berth { slot: Slot::new(exchange, &self.flights), bound, start });
-                (self.berths.len() - 1, false)
+                self.berths.push(Berth { slot: Slot::new(exchange, &self.flights), start });
+                self.berths.len() - 1
             }
         };
         let berth = &mut self.berths[berth];
         berth.start = start;
-        if let Some(bound) = &mut berth.bound {
-            bound.clear();
-            fields.push_ids(bound);
-        }
-        Ok(berth.slot.board(start, rebind))
-    }
-
-    /// Which exchange carries the next flight, if it is not a new one, and whether it is bound to other arrays than these.
-    ///
-    /// Arrays are told apart by their numbers and not by the addresses of their buffers, which one rank may see again and
-    /// another not, and which a rank without patches has none of.
-    #[inline]
-    fn choose(&self, arrays: &[u64]) -> Option<(usize, bool)> {
-        let bound = |berth: &Berth| berth.bound.as_ref().is_some_and(|bound| bound == arrays);
-        if let Some(same) = self.berths.iter().position(bound) {
-            return Some((same, false));
-        }
-        let first = self.berths.first()?;
-        let enough = if first.bound.is_some() { self.depth.max(LEAST_BOUND) } else { self.depth };
-        if self.berths.len() < enough {
-            return None;
-        }
-        let oldest = (0..self.berths.len()).min_by_key(|&berth| self.berths[berth].start)?;
-        Some((oldest, first.bound.is_some()))
+        Ok(berth.slot.board(start))
     }
 
     /// Refuses all that comes, if this error is not one that all ranks have.

@@ -121,8 +121,6 @@ impl<const D: usize> std::fmt::Debug for PatchGrid<D> {
 pub struct PatchArray<T: Element, const D: usize> {
     grid: PatchGrid<D>,
     memories: Vec<Memory<T>>,
-    /// Of no length: its number is the array's, also on a rank without patches.
-    identity: Memory<T>,
 }
 
 impl<T: Element, const D: usize> PatchArray<T, D> {
@@ -130,7 +128,7 @@ impl<T: Element, const D: usize> PatchArray<T, D> {
     pub fn zeros(grid: &PatchGrid<D>) -> Self {
         let allocate = |parent: &IndexSpace<D>| grid.communicator().allocate(parent.len());
         let memories = grid.patches().parents().iter().map(allocate).collect();
-        PatchArray { grid: grid.clone(), memories, identity: grid.communicator().allocate(0) }
+        PatchArray { grid: grid.clone(), memories }
     }
 
     /// An array whose published cells hold `value` of their patch and index; the others hold zeros. Local.
@@ -270,10 +268,6 @@ unsafe impl<T: Element, const D: usize> sealed::Sealed for PatchArray<T, D> {
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
         out.extend(self.memories.iter_mut().map(Buffer::of));
-    }
-
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        out.push(self.identity.id());
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

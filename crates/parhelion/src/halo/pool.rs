@@ -176,7 +176,7 @@ impl Exchanges {
             None => self.add_kind(&mut state, asked, way, fields)?,
         };
         let State { kinds, decisions, .. } = &mut *state;
-        kinds[kind].board(&self.communicator, fields, |kind| {
+        kinds[kind].board(&self.communicator, |kind| {
             let fields: Vec<Field> = kind.fields().to_vec();
             let settings = match asked.scheme {
                 Scheme::Auto => self.decide(decisions, way, &fields)?,

@@ -107,8 +107,8 @@ pub enum Packing {
     /// as [`Packing::Packed`] for [`Scheme::Shared`], which makes one copy without it; for [`Scheme::RmaPull`] and
     /// [`Scheme::RmaPush`], whose messages lie in windows of their own; and for adjoint exchanges, which combine what arrives.
     ///
-    /// Datatypes are bound to the arrays of an exchange, so that all ranks exchange again the arrays that they exchanged before,
-    /// or none of them does: where one gives an exchange up and goes on with another array, so do all.
+    /// [`Scheme::PersistentNeighbor`] then means [`Scheme::Neighbor`]: ranks bind a persistent collective to its memory together, and
+    /// which arrays come again is each rank's own affair.
     Datatype,
 }
 

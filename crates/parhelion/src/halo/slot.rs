@@ -41,8 +41,6 @@ struct Carried {
 pub(super) struct Boarding {
     slot: Arc<Slot>,
     number: u64,
-    /// Whether its exchange is bound to other arrays.
-    rebind: bool,
 }
 
 /// Arrays on their way: whoever has it has the arrays, or says so by dropping it.
@@ -93,9 +91,9 @@ impl Slot {
         self.lock().exchange.can_be_dropped()
     }
 
-    /// Gives it to flight `number`. `rebind`: its exchange is bound to other arrays.
-    pub(super) fn board(self: &Arc<Self>, number: u64, rebind: bool) -> Boarding {
-        Boarding { slot: self.clone(), number, rebind }
+    /// Gives it to flight `number`.
+    pub(super) fn board(self: &Arc<Self>, number: u64) -> Boarding {
+        Boarding { slot: self.clone(), number }
     }
 
     /// Why nothing is exchanged here any more, since a flight has failed.
@@ -122,11 +120,11 @@ impl Boarding {
     /// What the end of the flight before meets. The exchange is then broken.
     fn enter(&self, fields: &mut dyn Sealed) -> Result<MutexGuard<'_, Carried>> {
         let mut carried = self.slot.lock();
-        if self.rebind || !carried.exchange.is_idle() {
+        if !carried.exchange.is_idle() {
             drop(carried);
             let landed = land_all();
             carried = self.slot.lock();
-            landed.and_then(|()| carried.clear(self.rebind)).inspect_err(|error| {
+            landed.and_then(|()| carried.clear()).inspect_err(|error| {
                 carried.exchange.break_off(error);
                 self.slot.note(&carried);
             })?;
@@ -201,18 +199,15 @@ impl Carried {
         }
     }
 
-    /// Ends the exchange, if it has not ended; and unbinds it, if it is to be bound to others.
+    /// Ends the exchange, if it has not ended.
     #[cold]
-    fn clear(&mut self, rebind: bool) -> Result<()> {
+    fn clear(&mut self) -> Result<()> {
         if self.exchange.is_started() {
             self.land()?;
             let aside = self.end_landed()?.expect("it has landed");
             self.aside.push((self.flight.take().expect("what is started is a flight"), aside));
         }
-        match rebind {
-            true => self.exchange.unbind(),
-            false => self.exchange.make_idle(),
-        }
+        self.exchange.make_idle()
     }
 
     /// Lands the flight, which has started, unless it has landed.
@@ -241,7 +236,7 @@ impl Carried {
 }
 
 impl Flight {
-    fn new(Boarding { slot, number, .. }: Boarding) -> Flight {
+    fn new(Boarding { slot, number }: Boarding) -> Flight {
         slot.flights.fetch_add(1, Ordering::Relaxed);
         Flight { slot, number }
     }

@@ -44,10 +44,6 @@ unsafe impl<T: Element> sealed::Sealed for DistVector<T> {
         }
     }
 
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        out.extend(self.exchanges().map(|_| self.memory().id()));
-    }
-
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         if self.exchanges().is_some() {
             out.push(Kernel::of::<T>(op)?);
@@ -86,10 +82,6 @@ unsafe impl<T: Element> Columns for DistVector<T> {
 
     fn buffer(&mut self) -> Buffer {
         Buffer::of(self.memory_mut())
-    }
-
-    fn id(&self) -> u64 {
-        self.memory().id()
     }
 
     fn keep(self) -> Keep {

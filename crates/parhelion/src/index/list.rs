@@ -257,10 +257,6 @@ unsafe impl<V: Carried> sealed::Sealed for OnList<V> {
         self.0.push_buffers(out);
     }
 
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        self.0.push_ids(out);
-    }
-
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         self.0.push_kernels(op, out)
     }

@@ -227,7 +227,6 @@ pub(super) mod private {
         /// Makes the plan of these exchanges. Collective.
         fn prepare_carriers(&self, target: &Self, carriers: &Exchanges, base: &Exchanges) -> Result<()>;
         fn buffer(&mut self) -> Buffer;
-        fn id(&self) -> u64;
         fn keep(self) -> Keep;
     }
 }
@@ -275,10 +274,6 @@ unsafe impl<V: Migrant> sealed::Sealed for Migrating<V> {
 
     fn push_buffers(&mut self, out: &mut Vec<Buffer>) {
         out.extend([self.source.buffer(), self.target.buffer()]);
-    }
-
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        out.extend([self.source.id(), self.target.id()]);
     }
 
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {

@@ -135,10 +135,6 @@ impl<T: Element> DistVector<T> {
     }
 
     /// The stored elements, halo included.
-    pub(super) fn memory(&self) -> &Memory<T> {
-        &self.memory
-    }
-
     pub(super) fn memory_mut(&mut self) -> &mut Memory<T> {
         &mut self.memory
     }

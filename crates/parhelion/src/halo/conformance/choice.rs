@@ -101,7 +101,6 @@ fn wrong_states(c: &Communicator) -> Outcome {
             exchange.start(&buffers)?;
             ensure(invalid(exchange.start(&buffers)), format_args!("{settings}: start twice"))?;
             ensure(invalid(exchange.finish(&[], Landing::Replace)), format_args!("{settings}: finish nothing"))?;
-            ensure(invalid(exchange.unbind()), format_args!("{settings}: unbind, started"))?;
             let sum = parhelion_comm::Kernel::of::<u32>(&Op::Sum)?;
             let combined = exchange.finish(&buffers, Landing::Combine(&[sum]));
             ensure(invalid(combined), format_args!("{settings}: combined, by a plan that is not adjoint"))?;
@@ -129,7 +128,6 @@ fn changing_buffers(c: &Communicator) -> Outcome {
                 memory[parent.linear(index)] = index[0] + 100 * round;
             }
             let buffers = [Buffer::of(memory)];
-            exchange.unbind()?;
             // SAFETY: the buffer is the field's, outlives the exchange, and nobody uses it meanwhile.
             unsafe {
                 exchange.start(&buffers)?;

@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("flight: an exchange can be tested until it is done", tested),
     Case::new("flight: a dropped exchange leaves neighbours and later exchanges in order", dropped),
     Case::new("flight: arrays are swapped, dropped and made anew between exchanges", come_and_go),
+    Case::new("flight: which arrays come again is each rank's own affair", arrays_of_their_own),
     Case::new("flight: a user's own messages with wildcards do not meet it", wildcards),
 ];
 
@@ -180,6 +181,36 @@ fn come_and_go(c: &Communicator) -> Outcome {
                 let _other = crate::array::DistArray::<u8, 1>::zeros(&ring(c, [1000 * (c.rank() + 1)])?)?;
                 next = array(&grid, step)?;
             }
+        }
+    }
+    Ok(())
+}
+
+fn arrays_of_their_own(c: &Communicator) -> Outcome {
+    let grid = ring(c, [9, 11])?;
+    for settings in all_settings() {
+        grid.set_scheme(settings);
+        let fresh = |round| Ok::<_, Halt>((array::<u64, 2>(&grid, round)?, array::<f32, 2>(&grid, round)?));
+        let (mut both, mut other) = (fresh(0)?, fresh(0)?);
+        for round in 1..20u64 {
+            // Another rank each time, and in some rounds none, has others than the last ones, or the last but one.
+            match (round as usize + c.size() - c.rank()) % (c.size() + 1) {
+                0 => both = fresh(0)?,
+                1 => std::mem::swap(&mut both, &mut other),
+                _ => {}
+            }
+            both.0.for_each_mut(|index, cell| *cell = value::<u64, 2>(index, round));
+            both.1.for_each_mut(|index, cell| *cell = value::<f32, 2>(index, round));
+            let inflight = start_exchange(both)?;
+            both = if round as usize % (c.size() + 2) == c.rank() {
+                drop(inflight);
+                fresh(0)?
+            } else {
+                let both = inflight.finish()?;
+                filled(format_args!("{settings}, round {round}, first"), &both.0, round)?;
+                filled(format_args!("{settings}, round {round}, second"), &both.1, round)?;
+                both
+            };
         }
     }
     Ok(())

@@ -50,10 +50,6 @@ unsafe impl<T: Element> sealed::Sealed for DistMultiVector<T> {
         }
     }
 
-    fn push_ids(&self, out: &mut Vec<u64>) {
-        out.extend(self.exchanges.as_ref().map(|_| self.memory.id()));
-    }
-
     fn push_kernels<'a>(&self, op: &'a Op, out: &mut Vec<Kernel<'a>>) -> Result<()> {
         if self.exchanges.is_some() {
             out.push(Kernel::of::<T>(op)?);
@@ -92,10 +88,6 @@ unsafe impl<T: Element> Columns for DistMultiVector<T> {
 
     fn buffer(&mut self) -> Buffer {
         Buffer::of(&mut self.memory)
-    }
-
-    fn id(&self) -> u64 {
-        self.memory.id()
     }
 
     fn keep(self) -> Keep {

@@ -19,10 +19,16 @@ use crate::backend::prepared::{InPlace, Order, Prepared, Stage};
 use crate::error::Result;
 use crate::message_set::Method;
 
+/// The communicator whose edges are the messages.
+struct Graph {
+    comm: Arc<Comm>,
+    raw: RawComm,
+}
+
 struct Neighbors {
     comm: Arc<Comm>,
     library: &'static Library,
-    graph: RawComm,
+    graph: Arc<Graph>,
     messages: Messages,
     arguments: [Arguments; 2],
     /// Whether places are in bytes and types differ: `alltoallw`.
@@ -84,70 +90,93 @@ impl Arguments {
 }
 
 pub(super) fn prepare(comm: &Arc<Comm>, order: Order) -> Result<Box<dyn Prepared>> {
-    let library = comm.library();
-    let c = library.constants();
     let messages = Messages::placed(comm.runtime, &order)?;
-    // The same at every rank.
-    let typed = order.memory.is_some() || order.most > comm.runtime.max_count;
-    let bases = match (messages.stage, order.memory) {
-        (Stage(Some(sides)), _) => sides.map(|side| side.at(0, 0)),
-        (Stage(None), memory) => [memory.map_or(std::ptr::null_mut(), |InPlace(base)| base); 2],
-    };
-    let side = |slots: &[Slot], base| Arguments::new(library, slots, base, typed);
-    let persistent = order.method == Method::PersistentNeighbor && library.has_persistent_collectives();
-    let mut set = Neighbors {
-        comm: comm.clone(),
-        library,
-        graph: graph(comm, &messages).of(OPERATION)?,
-        arguments: [side(&messages.sends, bases[0]), side(&messages.recvs, bases[1])],
-        messages,
-        typed,
-        persistent,
-        request: c.request_null,
-        active: false,
-        unsent: 0,
-        given: 0,
-    };
-    if persistent {
-        set.init().of(OPERATION)?;
-    }
-    Ok(Box::new(set))
+    let graph = Graph::new(comm, &messages).of(OPERATION)?;
+    Ok(Box::new(Neighbors::new(Arc::new(graph), messages, &order)?))
 }
 
-/// The communicator whose edges are the messages. Collective.
-fn graph(comm: &Comm, messages: &Messages) -> Result<RawComm, mpi_abi::Error> {
-    let library = comm.library();
-    let c = library.constants();
-    let peers = |slots: &[Slot]| slots.iter().map(|s| s.peer).chain([0]).collect::<Vec<c_int>>();
-    let (sources, targets) = (peers(&messages.recvs), peers(&messages.sends));
-    // Weights of their own rather than MPI_UNWEIGHTED, which all ranks must give or none.
-    let weights = |slots: &[Slot], array: &Vec<c_int>| match slots.is_empty() {
-        true => c.weights_empty().cast_const(),
-        false => array.as_ptr(),
-    };
-    let (heard, told) = (vec![1; sources.len()], vec![1; targets.len()]);
-    let mut made = c.comm_null;
-    // SAFETY: the arrays are as long as the degrees say, and one longer; no reordering, so that ranks stay.
-    unsafe {
-        library.dist_graph_create_adjacent(
-            comm.raw,
-            messages.recvs.len() as c_int,
-            sources.as_ptr(),
-            weights(&messages.recvs, &heard),
-            messages.sends.len() as c_int,
-            targets.as_ptr(),
-            weights(&messages.sends, &told),
-            c.info_null,
-            0,
-            &mut made,
-        )?;
-        live::COMMUNICATORS.one_more();
-        library.comm_set_errhandler(made, c.errors_return)?;
+impl Graph {
+    /// Collective.
+    fn new(comm: &Arc<Comm>, messages: &Messages) -> Result<Self, mpi_abi::Error> {
+        let library = comm.library();
+        let c = library.constants();
+        let peers = |slots: &[Slot]| slots.iter().map(|s| s.peer).chain([0]).collect::<Vec<c_int>>();
+        let (sources, targets) = (peers(&messages.recvs), peers(&messages.sends));
+        // Weights of their own rather than MPI_UNWEIGHTED, which all ranks must give or none.
+        let weights = |slots: &[Slot], array: &Vec<c_int>| match slots.is_empty() {
+            true => c.weights_empty().cast_const(),
+            false => array.as_ptr(),
+        };
+        let (heard, told) = (vec![1; sources.len()], vec![1; targets.len()]);
+        let mut raw = c.comm_null;
+        // SAFETY: the arrays are as long as the degrees say, and one longer; no reordering, so that ranks stay.
+        unsafe {
+            library.dist_graph_create_adjacent(
+                comm.raw,
+                messages.recvs.len() as c_int,
+                sources.as_ptr(),
+                weights(&messages.recvs, &heard),
+                messages.sends.len() as c_int,
+                targets.as_ptr(),
+                weights(&messages.sends, &told),
+                c.info_null,
+                0,
+                &mut raw,
+            )?;
+            live::COMMUNICATORS.one_more();
+            library.comm_set_errhandler(raw, c.errors_return)?;
+        }
+        Ok(Graph { comm: comm.clone(), raw })
     }
-    Ok(made)
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        let (mut raw, comm) = (self.raw, self.comm.clone());
+        free(self.comm.runtime, move |library| {
+            // SAFETY: made by `new`, freed once, after all requests on it. Freeing a communicator is local in the libraries
+            // known (see `comm`). A failure leaks it.
+            live::COMMUNICATORS.one_less(unsafe { library.comm_free(&mut raw) });
+            drop(comm);
+        });
+    }
 }
 
 impl Neighbors {
+    /// Collective if the collective is persistent, which it is only if the memory is this set's own: to the caller's memory, each
+    /// rank may take it when it likes.
+    fn new(graph: Arc<Graph>, messages: Messages, order: &Order) -> Result<Self> {
+        let comm = &graph.comm;
+        let library = comm.library();
+        // The same at every rank.
+        let typed = order.memory.is_some() || order.most > comm.runtime.max_count;
+        let bases = match (messages.stage, order.memory) {
+            (Stage(Some(sides)), _) => sides.map(|side| side.at(0, 0)),
+            (Stage(None), memory) => [memory.map_or(std::ptr::null_mut(), |InPlace(base)| base); 2],
+        };
+        let side = |slots: &[Slot], base| Arguments::new(library, slots, base, typed);
+        let persistent = order.method == Method::PersistentNeighbor
+            && order.memory.is_none()
+            && library.has_persistent_collectives();
+        let mut set = Neighbors {
+            comm: comm.clone(),
+            library,
+            arguments: [side(&messages.sends, bases[0]), side(&messages.recvs, bases[1])],
+            messages,
+            typed,
+            persistent,
+            request: library.constants().request_null,
+            active: false,
+            unsent: 0,
+            given: 0,
+            graph,
+        };
+        if persistent {
+            set.init().of(OPERATION)?;
+        }
+        Ok(set)
+    }
+
     /// Makes the persistent request. Collective.
     fn init(&mut self) -> Result<(), mpi_abi::Error> {
         let (library, info) = (self.library, self.library.constants().info_null);
@@ -169,7 +198,7 @@ impl Neighbors {
                     expected,
                     rp,
                     rt,
-                    self.graph,
+                    self.graph.raw,
                     info,
                     &mut self.request,
                 )
@@ -184,7 +213,7 @@ impl Neighbors {
                     expected,
                     ro,
                     byte,
-                    self.graph,
+                    self.graph.raw,
                     info,
                     &mut self.request,
                 )
@@ -209,7 +238,18 @@ impl Neighbors {
             } else if self.typed {
                 let (st, rt) = (s.types.as_mut_ptr(), r.types.as_mut_ptr());
                 let (sp, rp) = (s.places.as_ptr(), r.places.as_ptr());
-                library.ineighbor_alltoallw(from, counts, sp, st, to, expected, rp, rt, self.graph, &mut self.request)
+                library.ineighbor_alltoallw(
+                    from,
+                    counts,
+                    sp,
+                    st,
+                    to,
+                    expected,
+                    rp,
+                    rt,
+                    self.graph.raw,
+                    &mut self.request,
+                )
             } else {
                 let (so, ro) = (s.offsets.as_ptr(), r.offsets.as_ptr());
                 library.ineighbor_alltoallv(
@@ -221,7 +261,7 @@ impl Neighbors {
                     expected,
                     ro,
                     byte,
-                    self.graph,
+                    self.graph.raw,
                     &mut self.request,
                 )
             }
@@ -308,6 +348,12 @@ impl Prepared for Neighbors {
         Ok(())
     }
 
+    fn another(&self, order: Order) -> Result<Box<dyn Prepared>> {
+        let _turn = self.comm.runtime.enter(OPERATION)?;
+        let messages = Messages::placed(self.comm.runtime, &order)?;
+        Ok(Box::new(Neighbors::new(self.graph.clone(), messages, &order)?))
+    }
+
     fn abandon(self: Box<Self>, keep: Keep) {
         give_up(self.comm.runtime, self, keep);
     }
@@ -321,18 +367,16 @@ impl Under for Neighbors {
 
 impl Drop for Neighbors {
     fn drop(&mut self) {
-        let (mut request, mut graph, persistent) = (self.request, self.graph, self.persistent);
-        let comm = self.comm.clone();
+        let mut request = self.request;
+        if !self.persistent || request == self.library.constants().request_null {
+            return;
+        }
+        // Also the graph: it is not freed before its requests.
+        let graph = self.graph.clone();
         free(self.comm.runtime, move |library| {
-            // SAFETY: inactive, since a set that is under way is not dropped; made by this set, freed once. Freeing a
-            // communicator is local in the libraries known (see `comm`). A failure leaks them.
-            unsafe {
-                if persistent && request != library.constants().request_null {
-                    live::REQUESTS.one_less(library.request_free(&mut request));
-                }
-                live::COMMUNICATORS.one_less(library.comm_free(&mut graph));
-            }
-            drop(comm);
+            // SAFETY: inactive, since a set that is under way is not dropped; freed once. A failure leaks it.
+            live::REQUESTS.one_less(unsafe { library.request_free(&mut request) });
+            drop(graph);
         });
     }
 }

@@ -32,7 +32,7 @@ use super::window::Window;
 use super::{Messages, OPERATION, Slot, Under, give_up};
 use crate::backend::Keep;
 use crate::backend::prepared::{Leg, Order, Prepared, Side, Stage, Staging, extent};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::message_set::Method;
 
 pub(super) struct OneSided {
@@ -271,6 +271,11 @@ impl Prepared for OneSided {
         self.announcement.complete()?;
         self.is_started = false;
         Ok(())
+    }
+
+    fn another(&self, _order: Order) -> Result<Box<dyn Prepared>> {
+        let why = "the windows of one-sided messages are made by all ranks together".to_owned();
+        Err(Error::new(OPERATION, ErrorKind::Unsupported(why)))
     }
 
     fn abandon(self: Box<Self>, keep: Keep) {

@@ -271,6 +271,11 @@ impl Prepared for Requests {
         unsafe { self.library.waitall(n, self.sends.as_mut_ptr(), statuses) }.map_err(|e| self.error(e, None))
     }
 
+    fn another(&self, order: Order) -> Result<Box<dyn Prepared>> {
+        let _turn = self.comm.runtime.enter(OPERATION)?;
+        prepare(&self.comm, order)
+    }
+
     fn abandon(self: Box<Self>, keep: Keep) {
         give_up(self.comm.runtime, self, keep);
     }

@@ -18,9 +18,15 @@ pub(crate) fn short_bytes(bytes: u64) -> String {
     format!("{value:.0} TB")
 }
 
-/// `1 rank`, `2 ranks`.
+/// `1 rank`, `2 ranks`; `2 entries`, `2 indices`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+    let (stem, ending) = match (what, what.strip_suffix('y')) {
+        _ if number == 1 => (what, ""),
+        ("index", _) => ("ind", "ices"),
+        (_, Some(stem)) => (stem, "ies"),
+        _ => (what, "s"),
+    };
+    format!("{} {stem}{ending}", grouped(number))
 }
 
 /// `4,884`.
@@ -50,5 +56,7 @@ mod tests {
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1000, 4_884_000].map(grouped), ["0", "999", "1,000", "4,884,000"]);
         assert_eq!([counted(1, "rank"), counted(2000, "rank")], ["1 rank", "2,000 ranks"]);
+        let both = |what| [1, 2].map(|number| counted(number, what));
+        assert_eq!([both("entry"), both("index")], [["1 entry", "2 entries"], ["1 index", "2 indices"]]);
     }
 }

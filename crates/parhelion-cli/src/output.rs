@@ -18,7 +18,17 @@ pub(crate) struct Output {
 
 impl Output {
     /// Opens or makes the file.
-    pub(crate) fn reserve(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// It is one of `others`, which are read, or written too; it cannot be written.
+    pub(crate) fn reserve<'a>(path: &Path, others: impl IntoIterator<Item = Option<&'a PathBuf>>) -> Result<Self> {
+        if let Some(other) = others.into_iter().flatten().find(|other| is_same_file(path, other)) {
+            let reason = match path == other {
+                true => "it is another file of this command; name another".into(),
+                false => format!("it is {}, another file of this command; name another", other.display()),
+            };
+            return Err(Error::file(path, format!("cannot write: {reason}")));
+        }
         let is_new = !path.exists();
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| Error::io(path, "write", &error))?;
@@ -39,6 +49,11 @@ impl Output {
         self.is_written = true;
         result.map_err(|error| Error::io(&self.path, "write", &error))
     }
+}
+
+/// Whether both are one file with a content: not so a terminal or a pipe.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    one.is_file() && matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 impl Drop for Output {

@@ -112,10 +112,10 @@ fn a_partition_that_does_not_fit_is_refused() {
     let empty = parts("empty", String::new());
     fails(
         &[&grid, "--partition", &empty],
-        &[&format!("{empty}:1: the file is empty; "), "72 rows", "each needs a line"],
+        &[&format!("{empty}:1: the file is empty; "), "72 rows", "each row needs a line"],
     );
     let long = parts("long", "0\n".repeat(73));
-    fails(&[&grid, "--partition", &long], &[&format!("{long}:73: "), "more part numbers than the 72 rows"]);
+    fails(&[&grid, "--partition", &long], &[&format!("{long}:73: "), "more part numbers than 72 rows"]);
     let beyond = parts("beyond", format!("{}3\n", "0\n".repeat(71)));
     fails(&[&grid, "--partition", &beyond], &[&format!("{beyond}:72: "), "part 3 has no rank"]);
     let words = parts("words", "0\nzero\n".into());
@@ -153,6 +153,26 @@ fn a_file_that_cannot_be_written_is_refused_before_the_solve() {
     for option in ["--solution", "--plot"] {
         fails(&[&grid, option, "/nowhere/out"], &["/nowhere/out: cannot write"]);
     }
+}
+
+#[test]
+fn a_file_that_is_read_is_never_written() {
+    let scratch = Scratch::new("own-input");
+    let small = format!("{GENERAL}3 3 3\n1 1 1\n2 2 1\n3 3 1\n");
+    let (matrix, rhs) = (scratch.file("a.mtx", &small), scratch.file("b.txt", "1\n1\n1\n"));
+    let link = scratch.path("link.mtx");
+    std::os::unix::fs::symlink(&matrix, &link).unwrap();
+    for (written, refused) in [
+        (&matrix, format!("{matrix}: cannot write: it is another file")),
+        (&link, format!("{link}: cannot write: it is {matrix}")),
+    ] {
+        fails(&[&matrix, "--solution", written], &[&refused, "name another"]);
+        assert_eq!(std::fs::read_to_string(&matrix).unwrap(), small);
+    }
+    fails(&[&matrix, "--rhs", &rhs, "--solution", &rhs], &[&format!("{rhs}: cannot write"), "name another"]);
+    let both = scratch.path("both.png");
+    fails(&[&matrix, "--solution", &both, "--plot", &both], &["both.png: cannot write", "name another"]);
+    assert!(!std::path::Path::new(&both).exists());
 }
 
 #[test]

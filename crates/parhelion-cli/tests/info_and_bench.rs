@@ -102,6 +102,7 @@ fn every_scheme_exchanges_halos_in_the_form_of_the_peer() {
     ] {
         let ended = parhelion(&[&["bench", "-n", "2"], args].concat());
         assert_eq!((ended.code, ended.stderr.lines().count()), (Some(2), 1), "{args:?}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "", "{args:?}");
     }
 }
 

@@ -190,7 +190,7 @@ fn bad_input_is_one_line() {
     let places = |name, text: &str| scratch.file(name, text);
     let rcb = |path: &str, words: &[&str]| fails(&[&mtx, "--partition", "rcb", "--coordinates", path], words);
     rcb(&places("few", "0 0\n1 1\n"), &["few: 2 points, but there are 3 indices"]);
-    rcb(&places("many", "0 0\n1 1\n2 2\n\n3 3\n"), &["many:5: more points than the 3 indices"]);
+    rcb(&places("many", "0 0\n1 1\n2 2\n\n3 3\n"), &["many:5: more points than 3 indices"]);
     rcb(&places("flat", "0 0\n1\n2 2\n"), &["flat:2: 1 numbers; a point has two or three"]);
     rcb(&places("word", "0 0\n1 x\n2 2\n"), &["word:2: ", "'x' is not a number"]);
     fails(&[&mtx, "--seed", "1"], &["--seed is not for '--partition slab'"]);

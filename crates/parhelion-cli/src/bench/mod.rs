@@ -30,12 +30,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         if args.pin {
             agree(&world, bind(launcher.local_rank.unwrap_or_else(|| world.rank())))?;
         }
-        let mut bench = Bench { world: &world, settings: &settings, json: args.json, correct: true };
+        let mut bench =
+            Bench { world: &world, settings: &settings, json: args.json, has_heading: false, correct: true };
         if world.size() < 2 && matches!(args.operation, Operation::Pingpong | Operation::Exchange) {
             return Err(Error::Input("this needs two ranks at least; use -n 2".into()));
-        }
-        if world.rank() == 0 && !args.json {
-            say(&Bench::heading())?;
         }
         match args.operation {
             Operation::Pingpong => two_sided::pingpong(&mut bench)?,
@@ -63,6 +61,7 @@ struct Bench<'a> {
     world: &'a Communicator,
     settings: &'a Settings,
     json: bool,
+    has_heading: bool,
     correct: bool,
 }
 
@@ -87,13 +86,6 @@ fn schemes(args: &BenchArgs) -> Vec<parhelion::halo::Settings> {
 }
 
 impl Bench<'_> {
-    fn heading() -> String {
-        format!(
-            "{:<14} {:>9} {:<20} {:<5} {:>12} {:>12} {:>12} {:>12}  {}\n",
-            "bench", "case", "variant", "mode", "median us", "least us", "10% us", "90% us", "result"
-        )
-    }
-
     /// Prints one result at rank 0; `ok` is this rank's word on whether its data were right. Collective.
     fn emit(&mut self, case: &Case<'_>, sample: &Sample, ok: bool) -> Result<()> {
         let ok = self.world.all_reduce(&[i32::from(ok)], Op::Min)?[0] == 1;
@@ -104,6 +96,12 @@ impl Bench<'_> {
         let [median, least, p10, p90] = [sample.median, sample.least, sample.p10, sample.p90].map(|s| s * 1e6);
         let Case { bench, case: name, variant, mode, bytes, bandwidth, extra } = case;
         if !self.json {
+            if !std::mem::replace(&mut self.has_heading, true) {
+                say(&format!(
+                    "{:<14} {:>9} {:<20} {:<5} {:>12} {:>12} {:>12} {:>12}  {}\n",
+                    "bench", "case", "variant", "mode", "median us", "least us", "10% us", "90% us", "result"
+                ))?;
+            }
             let result = if ok { "right" } else { "WRONG" };
             return say(&format!(
                 "{bench:<14} {name:>9} {variant:<20} {mode:<5} {median:>12.3} {least:>12.3} {p10:>12.3} {p90:>12.3}  {result}\n"

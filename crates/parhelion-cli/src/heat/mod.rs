@@ -231,7 +231,10 @@ fn carry_out<const D: usize>(
     let is_root = world.rank() == 0;
     let paths = ["before", "after"].map(|when| named(&args.output, when));
     let reserved = match is_root {
-        true => Output::reserve(&paths[0]).and_then(|before| Ok([before, Output::reserve(&paths[1])?])).map(Some),
+        true => (|| {
+            let [before, after] = paths.each_ref().map(|path| Output::reserve(path, [args.image.as_ref()]));
+            Ok(Some([before?, after?]))
+        })(),
         false => Ok(None),
     };
     let [before, after] = agree(world, reserved)?.map_or([None, None], |outputs| outputs.map(Some));

@@ -49,16 +49,16 @@ impl Split {
 }
 
 /// Reads a partition file: one part number a line, from 0, as METIS writes them; `%` and `#` start comments. A part may be
-/// empty.
+/// empty. There is one for each of `number`, which are `what`: rows, for one.
 ///
 /// # Errors
-/// A line that is no number, a part that no rank has, or not as many lines as rows.
-pub(crate) fn read_parts(reader: impl BufRead, rows: u32, ranks: usize) -> Result<Vec<u32>, TextError> {
+/// A line that is no number, a part that no rank has, or not as many lines as there are to be.
+pub(crate) fn read_parts(reader: impl BufRead, number: u32, what: &str, ranks: usize) -> Result<Vec<u32>, TextError> {
     let mut lines = Lines::new(reader, b"%#");
     let mut parts = Vec::new();
     while let Some(line) = lines.next_with_content()? {
-        if parts.len() == rows as usize {
-            return Err(line.wrong(format!("more part numbers than the {rows} rows of the matrix")));
+        if parts.len() == number as usize {
+            return Err(line.wrong(format!("more part numbers than {}", counted(number.into(), what))));
         }
         let part = std::str::from_utf8(line.bytes).ok().and_then(|text| text.parse::<u32>().ok());
         match part {
@@ -69,12 +69,13 @@ pub(crate) fn read_parts(reader: impl BufRead, rows: u32, ranks: usize) -> Resul
             None => return Err(line.wrong(format!("{} is not a part number", quote(line.bytes)))),
         }
     }
-    if parts.len() < rows as usize {
+    if parts.len() < number as usize {
         let read = match (lines.count(), parts.len()) {
             (0, _) => "the file is empty".to_owned(),
             (_, read) => format!("the file ends after {}", counted(read as u64, "part number")),
         };
-        let reason = format!("{read}; the matrix has {rows} rows, and each needs a line with its part number");
+        let all = counted(number.into(), what);
+        let reason = format!("{read}; there are {all}, and each {what} needs a line with its part number");
         return Err(TextError::Wrong { line: lines.count().max(1), reason });
     }
     Ok(parts)
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_partition_file_is_checked() {
-        let read = |text: &str| read_parts(text.as_bytes(), 3, 2);
+        let read = |text: &str| read_parts(text.as_bytes(), 3, "row", 2);
         assert_eq!(read("# parts\n0\n\n1\r\n0\n").unwrap(), [0, 1, 0]);
         for (text, line) in [
             ("0\n1\n", 2),

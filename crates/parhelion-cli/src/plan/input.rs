@@ -14,6 +14,7 @@ use crate::error::{Error, Result, agree};
 use crate::matrix::grid::Grid;
 use crate::matrix::market;
 use crate::matrix::split::read_parts;
+use crate::numbers::counted;
 use crate::text::{Lines, finite};
 
 /// The pattern, at rank 0.
@@ -68,7 +69,8 @@ impl Pattern {
             Partitioning::Rcb => self.bisected(args, ranks)?,
             Partitioning::Graph => self.partitioned(ranks)?,
             Partitioning::File(path) => {
-                let parts = read_parts(open(path)?, indices as u32, ranks).map_err(|error| Error::text(path, error))?;
+                let parts = read_parts(open(path)?, indices as u32, "index", ranks)
+                    .map_err(|error| Error::text(path, error))?;
                 Partition::new(ranks, parts.into_iter().map(|part| part as usize).collect()).map_err(refused)?
             }
         })
@@ -199,7 +201,7 @@ fn read_points(path: &Path, indices: usize) -> Result<Vec<[f64; 3]>> {
     while let Some(line) = lines.next_with_content().map_err(|error| Error::text(path, error))? {
         let wrong = |reason: String| Error::text(path, line.wrong(reason));
         if points.len() == indices {
-            return Err(wrong(format!("more points than the {indices} indices")));
+            return Err(wrong(format!("more points than {}", counted(indices as u64, "index"))));
         }
         let numbers: Result<Vec<f64>, String> = line.words().map(finite).collect();
         points.push(match numbers.map_err(wrong)?[..] {
@@ -209,7 +211,10 @@ fn read_points(path: &Path, indices: usize) -> Result<Vec<[f64; 3]>> {
         });
     }
     if points.len() < indices {
-        return Err(Error::file(path, format!("{} points, but there are {indices} indices", points.len())));
+        return Err(Error::file(
+            path,
+            format!("{}, but there are {}", counted(points.len() as u64, "point"), counted(indices as u64, "index")),
+        ));
     }
     Ok(points)
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use parhelion::Communicator;
 use parhelion::index::Descriptor;
 
-use crate::args::PlanArgs;
+use crate::args::{Partitioning, PlanArgs};
 use crate::error::{Error, Result, agree};
 use crate::output::Output;
 use crate::{launcher, say};
@@ -31,7 +31,9 @@ pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
 }
 
 fn rank_main(world: &Communicator, args: &PlanArgs) -> Result<Option<Report>> {
-    let reserve = || args.draw.as_deref().map(Output::reserve).transpose();
+    let partition = if let Partitioning::File(path) = &args.partition { Some(path) } else { None };
+    let others = [args.input.as_ref(), args.coordinates.as_ref(), partition];
+    let reserve = || args.draw.as_deref().map(|path| Output::reserve(path, others)).transpose();
     let output = agree(world, if world.rank() == 0 { reserve() } else { Ok(None) })?;
     let index = input::assemble(world, args)?;
     index.plan().verify(world)?;

@@ -150,13 +150,13 @@ impl Report {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let entries = self.sum(|rank| rank.entries);
-        let (indices, all) = (grouped(self.indices), counted(self.ranks.len() as u64, "rank"));
-        writeln!(text, "{}: {indices} indices, pattern of {} entries", self.input, grouped(entries))?;
+        let (indices, all) = (counted(self.indices, "index"), counted(self.ranks.len() as u64, "rank"));
+        writeln!(text, "{}: {indices}, pattern of {}", self.input, counted(entries, "entry"))?;
         writeln!(text, "{all}, partition {}; the plan is verified", self.partition)?;
         writeln!(text)?;
         let cut = self.sum(|rank| rank.cut);
         let share = if entries == 0 { 0.0 } else { 100.0 * cut as f64 / entries as f64 };
-        writeln!(text, "  edge cut       {} entries between ranks ({share:.2} %)", grouped(cut))?;
+        writeln!(text, "  edge cut       {} between ranks ({share:.2} %)", counted(cut, "entry"))?;
         writeln!(text, "  imbalance      {:.3} (most owned over mean)", self.imbalance())?;
         let (bytes, messages) = (self.sum(|rank| rank.elements) * ELEMENT, self.sum(|rank| rank.messages));
         let messages = counted(messages, "message");

@@ -11,6 +11,7 @@ mod report;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,11 @@ struct Outputs {
 
 impl Outputs {
     fn reserve(args: &SolveArgs) -> Result<Self> {
-        let reserve = |path: &Option<_>| path.as_deref().map(Output::reserve).transpose();
-        Ok(Self { solution: reserve(&args.solution)?, plot: reserve(&args.plot)? })
+        let others = [&args.matrix, &args.rhs, &args.partition].map(Option::as_ref);
+        let reserve = |path: &Option<PathBuf>, more: Option<_>| {
+            path.as_deref().map(|path| Output::reserve(path, others.into_iter().chain([more]))).transpose()
+        };
+        Ok(Self { solution: reserve(&args.solution, None)?, plot: reserve(&args.plot, args.solution.as_ref())? })
     }
 }
 

@@ -121,7 +121,7 @@ impl Whole {
         };
         let (split, order) = match &args.partition {
             Some(path) => {
-                let parts = read_parts(open(path)?, rows, ranks).map_err(|error| Error::text(path, error))?;
+                let parts = read_parts(open(path)?, rows, "row", ranks).map_err(|error| Error::text(path, error))?;
                 let (split, order) = Split::by_parts(&parts, ranks, order);
                 (split, Some(order))
             }

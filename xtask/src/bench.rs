@@ -460,8 +460,9 @@ fn build_peers(sources: &Path, libraries: &[Library]) -> Result<()> {
     }
     println!("== build: the limits");
     let mut compiler = clean_command("cc");
-    compiler.args(["-O3", "-march=native", "-std=gnu11", "-o"]).arg(limits_path()).arg(sources.join("limits.c"));
-    compiler.arg("-lpthread");
+    compiler.args(["-O3", "-march=native", "-std=gnu11", "-D_GNU_SOURCE=", "-lpthread", "-include"]);
+    compiler.arg(root().join("xtask/src/without_avx512.h"));
+    compiler.arg("-o").arg(limits_path()).arg(sources.join("limits.c"));
     let ran = bounded(compiler, "peers-limits", Stderr::Captured, LIMIT)?;
     if !ran.end.success() {
         return Err(format!("the limits do not build: {}\n{}", ran.end, ran.excerpt()));

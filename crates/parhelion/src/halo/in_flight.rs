@@ -38,7 +38,8 @@ impl<F: Fields> InFlight<F> {
     }
 
     /// Whether [`finish`](InFlight::finish) would not have to wait. Does not block; makes progress, as far as the
-    /// library below does so when asked.
+    /// library below does so when asked. Who asks until it is true waits as in a finish: for what neighbours do in their own finish,
+    /// too.
     ///
     /// # Errors
     /// A neighbour that is lost, where the backend can know, and what else the backend reports; not a timeout, for whoever asks

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Library, process};
+use crate::{Error, ErrorKind, Library, process};
 
 /// Names under which a library is looked for, by soname, when nothing says which one.
 const SONAMES: [&str; 5] = ["libmpi.so.40", "libmpi.so.12", "libmpich.so.12", "libmpi_abi.so.1", "libmpi.so"];
@@ -94,7 +94,7 @@ impl Search {
     /// The first library the steps lead to. Loads nothing but, in the last step, what the dynamic linker finds.
     ///
     /// # Errors
-    /// [`Error::NotFound`], with what was tried.
+    /// [`ErrorKind::NotFound`], with what was tried.
     pub fn find(&self) -> Result<Found, Error> {
         let mut tried = Vec::new();
         self.candidates(&mut tried)
@@ -106,7 +106,7 @@ impl Search {
     /// Finds and opens: the first library the steps lead to that can be used.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with what was tried and why it would not do; where the library was named explicitly, what
+    /// [`ErrorKind::NotFound`] with what was tried and why it would not do; where the library was named explicitly, what
     /// [`Library::open`] says of it.
     pub fn open(&self) -> Result<(&'static Library, Found), Error> {
         let mut tried = Vec::new();
@@ -166,7 +166,7 @@ impl Search {
 }
 
 fn not_found(tried: &[String]) -> Error {
-    Error::NotFound { tried: tried.join("; "), variable: Search::VARIABLE }
+    ErrorKind::NotFound { tried: tried.join("; "), variable: Search::VARIABLE }.into()
 }
 
 fn first_in(dir: &Path, names: &[&str]) -> Option<PathBuf> {
@@ -317,7 +317,10 @@ mod tests {
         let dir = Dir::new("broken");
         let search = everywhere(&dir);
         let error = search.open().unwrap_err();
-        assert!(matches!(&error, Error::Load { path, .. } if path.ends_with("explicit/libmpi.so.12")), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Load { path, .. } if path.ends_with("explicit/libmpi.so.12")),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::handles::Comm;
 use crate::launcher::{Launcher, check_launcher, check_size};
 use crate::version::Vendor;
-use crate::{Error, Library};
+use crate::{Error, ErrorKind, Library};
 
 /// What threads may do with MPI: the standard's four levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ impl Environment {
     /// is only sound while no other thread of the process reads the environment from C: initialise early.
     ///
     /// # Errors
-    /// [`Error::Finalized`], [`Error::LauncherMismatch`], [`Error::SizeMismatch`], or what `MPI_Init_thread` returns.
+    /// [`ErrorKind::Finalized`], [`ErrorKind::LauncherMismatch`], [`ErrorKind::SizeMismatch`], or what `MPI_Init_thread` returns.
     pub fn init(library: &'static Library, level: ThreadLevel) -> Result<Self, Error> {
         Self::init_as_started_by(library, level, &Launcher::detect())
     }
@@ -89,7 +89,7 @@ impl Environment {
     ) -> Result<Self, Error> {
         let _one = INITIALIZING.lock().unwrap_or_else(PoisonError::into_inner);
         if library.is_finalized() {
-            return Err(Error::Finalized { library: library.name() });
+            return Err(ErrorKind::Finalized { library: library.name() }.into());
         }
         if library.is_initialized() {
             let mut number = 0;
@@ -167,7 +167,7 @@ impl Library {
     /// The largest tag (`MPI_TAG_UB`): at least 32767, and different in every library. Local.
     ///
     /// # Errors
-    /// [`Error::NotActive`]; what `MPI_Comm_get_attr` returns.
+    /// [`ErrorKind::NotActive`]; what `MPI_Comm_get_attr` returns.
     pub fn max_tag(&self) -> Result<c_int, Error> {
         self.tag_ub(self.constants().comm_world)
     }
@@ -178,7 +178,7 @@ impl Library {
     /// As [`Library::max_tag`].
     pub fn tag_ub(&self, comm: Comm) -> Result<c_int, Error> {
         if !self.is_active() {
-            return Err(Error::NotActive { what: "the largest tag", library: self.name() });
+            return Err(ErrorKind::NotActive { what: "the largest tag", library: self.name() }.into());
         }
         let mut value: *mut c_void = ptr::null_mut();
         let mut flag = 0;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::find::{Search, is_launcher, is_mpich_launcher, is_openmpi_launcher};
 use crate::version::Vendor;
-use crate::{Error, Library, process};
+use crate::{Error, ErrorKind, Library, process};
 
 /// What started this process, as far as its environment and its ancestors tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,16 +145,17 @@ impl Launcher {
 /// Before `MPI_Init`: whether `library` is one that `launcher` serves.
 ///
 /// # Errors
-/// [`Error::LauncherMismatch`], which names both, says what would happen, and what to do.
+/// [`ErrorKind::LauncherMismatch`], which names both, says what would happen, and what to do.
 pub fn check_launcher(library: &Library, launcher: &Launcher) -> Result<(), Error> {
     match mismatch(library.version(), launcher) {
         None => Ok(()),
-        Some((consequence, advice)) => Err(Error::LauncherMismatch {
+        Some((consequence, advice)) => Err(ErrorKind::LauncherMismatch {
             launcher: launcher.to_string(),
             library: library.name(),
             consequence,
             advice,
-        }),
+        }
+        .into()),
     }
 }
 
@@ -192,16 +193,17 @@ fn is_prrte(launcher: &Launcher) -> bool {
 /// After `MPI_Init`: whether the world has the size that the launcher meant.
 ///
 /// # Errors
-/// [`Error::SizeMismatch`].
+/// [`ErrorKind::SizeMismatch`].
 pub fn check_size(library: &Library, launcher: &Launcher, world: usize) -> Result<(), Error> {
     match launcher.size {
-        Some(expected) if expected != world => Err(Error::SizeMismatch {
+        Some(expected) if expected != world => Err(ErrorKind::SizeMismatch {
             launcher: launcher.to_string(),
             library: library.name(),
             expected,
             actual: world,
             variable: Search::VARIABLE,
-        }),
+        }
+        .into()),
         _ => Ok(()),
     }
 }

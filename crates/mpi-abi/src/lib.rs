@@ -58,7 +58,7 @@ pub mod version;
 pub use array::{DatatypeArray, HandleArray, RequestArray};
 pub use class::ErrorClass;
 pub use constants::Constants;
-pub use error::{CallError, Error};
+pub use error::{CallError, Error, ErrorKind};
 pub use find::{Found, How, Search};
 pub use handles::{
     Aint, Comm, Count, Datatype, Errhandler, Group, Handle, HandlePtr, Info, LargeUserFunction, Message, Op, Request,

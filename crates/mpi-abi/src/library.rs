@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::constants::Constants;
 use crate::functions::{Table, Tables};
 use crate::version::{Vendor, Version};
-use crate::{Error, process};
+use crate::{Error, ErrorKind, process};
 
 /// Which ABI a library speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,17 +84,17 @@ impl Library {
     /// reference.
     ///
     /// # Errors
-    /// [`Error::Load`] when the dynamic linker refuses, [`Error::NotMpi`] when the object is no MPI library of a
+    /// [`ErrorKind::Load`] when the dynamic linker refuses, [`ErrorKind::NotMpi`] when the object is no MPI library of a
     /// family that this crate knows or lacks a function that all of them have.
     pub fn open(path: impl AsRef<Path>) -> Result<&'static Self, Error> {
         let path = path.as_ref();
-        let object =
-            process::open_object(path).map_err(|error| Error::Load { path: path.to_owned(), reason: whole(&error) })?;
+        let object = process::open_object(path)
+            .map_err(|error| ErrorKind::Load { path: path.to_owned(), reason: whole(&error) })?;
         // Never unloaded: MPI libraries leave threads, exit handlers and shared memory behind.
         let object: &'static libloading::Library = Box::leak(Box::new(object));
         let address = |symbol: &str| address_of(object, symbol);
 
-        let not_mpi = |reason: String| Error::NotMpi { path: path.to_owned(), reason };
+        let not_mpi = |reason: String| ErrorKind::NotMpi { path: path.to_owned(), reason };
         let identity = address("MPI_Init").ok_or_else(|| not_mpi("it has no MPI_Init".to_owned()))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = loaded.iter().find(|known| known.identity == identity) {
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_library_is_an_error_with_its_path() {
         let error = Library::open("/nonexistent/libmpi.so.40").unwrap_err();
-        assert!(matches!(error, Error::Load { .. }));
+        assert!(matches!(error.kind(), ErrorKind::Load { .. }));
         let text = error.to_string();
         assert!(text.starts_with("cannot load /nonexistent/libmpi.so.40: "), "{text}");
         // The dynamic linker's own words, not only that it failed.
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn a_library_that_is_not_mpi_is_an_error_that_says_so() {
         let error = Library::open("libm.so.6").unwrap_err();
-        assert!(matches!(error, Error::NotMpi { .. }), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::NotMpi { .. }), "{error}");
         assert!(error.to_string().contains("no MPI_Init"));
     }
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::handles::{Count, LargeUserFunction, Op, UserFunction};
-use crate::{Error, Library};
+use crate::{Error, ErrorKind, Library};
 
 /// `(invec, inoutvec, len)`: for each of `len` elements, `inoutvec[i] = invec[i] ∘ inoutvec[i]`, in this order of
 /// arguments. `len` counts elements of the datatype that the reduction was called with.
@@ -55,15 +55,15 @@ impl UserOp {
     /// [`UserOp::take_panic`] tells.
     ///
     /// # Errors
-    /// [`Error::NotActive`]; [`Error::NoFreeOp`] when all slots are taken; what `MPI_Op_create` returns.
+    /// [`ErrorKind::NotActive`]; [`ErrorKind::NoFreeOp`] when all slots are taken; what `MPI_Op_create` returns.
     pub fn new(library: &'static Library, commute: bool, function: ReduceFunction) -> Result<Self, Error> {
         if !library.is_active() {
-            return Err(Error::NotActive { what: "a user-defined operation", library: library.name() });
+            return Err(ErrorKind::NotActive { what: "a user-defined operation", library: library.name() }.into());
         }
         let slot = SLOTS
             .iter()
             .position(|slot| slot.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok())
-            .ok_or(Error::NoFreeOp { limit: MAX_USER_OPS })?;
+            .ok_or(ErrorKind::NoFreeOp { limit: MAX_USER_OPS })?;
         SLOTS[slot].closure.store(Box::into_raw(Box::new(function)), Ordering::Release);
         // From here on dropping `this` gives the slot back, with or without an operation.
         let mut this = Self { library, op: library.constants().op_null, slot };

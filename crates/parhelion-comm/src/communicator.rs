@@ -137,14 +137,27 @@ impl Communicator {
         if let Source::Rank(rank) = source
             && rank >= self.size()
         {
-            return Err(self.error(operation, ErrorKind::InvalidRank { rank, size: self.size() }));
+            return Err(self.invalid_rank(operation, rank));
         }
         if let TagSelector::Tag(tag) = tag
             && tag > self.max_tag()
         {
-            return Err(self.error(operation, ErrorKind::InvalidTag { tag, max: self.max_tag() }));
+            return Err(self.invalid_tag(operation, tag));
         }
         Ok(())
+    }
+
+    // Apart, so that a call that is right carries little of them.
+    #[cold]
+    #[inline(never)]
+    fn invalid_rank(&self, operation: &'static str, rank: usize) -> Error {
+        self.error(operation, ErrorKind::InvalidRank { rank, size: self.size() })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_tag(&self, operation: &'static str, tag: u32) -> Error {
+        self.error(operation, ErrorKind::InvalidTag { tag, max: self.max_tag() })
     }
 
     /// Sends `data` to `dest`. Returns when the slice may be reused: at once for small messages, else when the receiver

@@ -75,8 +75,9 @@ impl Status {
         if self.bytes <= capacity { Ok(self) } else { Err(self.truncated(operation, capacity)) }
     }
 
+    /// The error of a message that is longer than its buffer.
     #[cold]
-    fn truncated(self, operation: &'static str, capacity: usize) -> Error {
+    pub(crate) fn truncated(self, operation: &'static str, capacity: usize) -> Error {
         Error::new(operation, ErrorKind::Truncated { sent: self.bytes, capacity })
             .with_peer(self.source)
             .with_tag(self.tag)

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-use mpi_abi::{Environment, Error, ErrorClass, How, Launcher, Library, Search, ThreadLevel, check_launcher};
+use mpi_abi::{Environment, ErrorClass, ErrorKind, How, Launcher, Library, Search, ThreadLevel, check_launcher};
 
 use crate::support::{Check, Failure, Mpi, Outcome, fails_with, same};
 
@@ -29,8 +29,8 @@ pub(crate) fn before_initialization(library: &'static Library) {
         let (loaded, found) = Search { explicit: None, ..Search::of_process() }.open().expect("one is loaded");
         assert!(found.how == How::Loaded && ptr::eq(loaded, library), "{found:?}");
     }
-    let too_early = library.max_tag();
-    assert!(matches!(too_early, Err(Error::NotActive { .. })), "{too_early:?}");
+    let too_early = library.max_tag().unwrap_err();
+    assert!(matches!(too_early.kind(), ErrorKind::NotActive { .. }), "{too_early}");
     assert!(library.standard() >= (3, 1), "{:?}", library.standard());
     let _ = (library.cuda_aware(), library.supports_large_counts(), library.has_persistent_collectives());
     let (class, text) = library.describe_error(7);
@@ -41,8 +41,8 @@ pub(crate) fn before_initialization(library: &'static Library) {
 /// MPI cannot be initialised again.
 pub(crate) fn after_finalization(library: &'static Library) {
     assert!(library.is_finalized() && !library.is_active());
-    let again = Environment::init(library, ThreadLevel::Single);
-    assert!(matches!(again, Err(Error::Finalized { .. })), "{again:?}");
+    let again = Environment::init(library, ThreadLevel::Single).unwrap_err();
+    assert!(matches!(again.kind(), ErrorKind::Finalized { .. }), "{again}");
 }
 
 fn life_cycle(m: &Mpi) -> Outcome {

@@ -5,7 +5,7 @@ use std::ptr;
 
 use mpi_abi::{Count, Error, ErrorClass, Request, Status};
 
-use crate::support::{Check, Mpi, Outcome, at, at_mut, fails_with, same};
+use crate::support::{Check, Mpi, Outcome, at, at_mut, fails_with, is_missing, same};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("p2p: blocking modes", blocking_modes),
@@ -58,7 +58,7 @@ fn ring(m: &Mpi, tag: c_int, send: impl FnOnce(&[i32; N]) -> Result<(), Error>) 
     // Ready sends want the receive to be there.
     m.barrier()?;
     let sent = send(&payload(m.rank, tag));
-    if let Err(Error::Missing { .. }) = sent {
+    if is_missing(&sent) {
         // No rank has sent anything: take the receive back.
         // SAFETY: the request is live.
         unsafe { m.lib.cancel(&mut request) }?;
@@ -256,7 +256,7 @@ macro_rules! mprobe {
             $m.lib.mprobe($m.previous(), 8, $m.comm, &mut message, &mut status)?;
             same!($m.count(&status)?, N as c_int);
             let received = $m.lib.$mrecv(at_mut(&mut got), n, int, &mut message, &mut status);
-            if let Err(Error::Missing { .. }) = received {
+            if is_missing(&received) {
                 $m.lib.mrecv(at_mut(&mut got), N as c_int, int, &mut message, &mut status)?;
                 $m.recv(&mut got, $m.previous(), 7)?;
                 $m.wait(&mut first)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use mpi_abi::{Aint, Comm, Constants, Count, Error, ErrorClass, Library, Request, Status, StatusFields};
+use mpi_abi::{Aint, Comm, Constants, Count, Error, ErrorClass, ErrorKind, Library, Request, Status, StatusFields};
 
 /// A check: every rank of the communicator runs it.
 pub(crate) type Check = fn(&Mpi) -> Outcome;
@@ -26,11 +26,16 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Missing { function, .. } => Self::lacks(function),
-            other => Self::Wrong(other.to_string()),
+        match error.kind() {
+            ErrorKind::Missing { function, .. } => Self::lacks(function),
+            _ => Self::Wrong(error.to_string()),
         }
     }
+}
+
+/// Whether the library has no function for what was called.
+pub(crate) fn is_missing(called: &Result<(), Error>) -> bool {
+    matches!(called, Err(error) if matches!(error.kind(), ErrorKind::Missing { .. }))
 }
 
 /// Fails the check when two values differ, showing both.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mpi_abi::{Datatype, Error, MAX_USER_OPS, UserOp};
+use mpi_abi::{Datatype, Error, ErrorKind, MAX_USER_OPS, UserOp};
 
 use crate::support::{Check, Failure, Mpi, Outcome, at, at_mut, same};
 
@@ -159,10 +159,10 @@ fn pool(m: &Mpi) -> Outcome {
     let ops: Vec<UserOp> =
         (0..MAX_USER_OPS).map(|k| op(m, true, move |a: i32, b: i32| a + b + k as i32)).collect::<Result<_, _>>()?;
     let one_more = op(m, true, |a: i32, _| a);
-    let Err(Error::NoFreeOp { limit }) = one_more else {
-        return Err(Failure::Wrong(format!("the pool gave {one_more:?}")));
-    };
-    same!(limit, MAX_USER_OPS);
+    match one_more.as_ref().map_err(Error::kind) {
+        Err(ErrorKind::NoFreeOp { limit }) => same!(*limit, MAX_USER_OPS),
+        _ => return Err(Failure::Wrong(format!("the pool gave {one_more:?}"))),
+    }
     // Every slot has its own closure.
     for (k, op) in ops.iter().enumerate() {
         let (a, mut b) = ([1], [2]);

@@ -9,7 +9,7 @@
 //! makes a pointer in a `Table` that is generic in the handle's width, the code that finds the symbol, and an
 //! `unsafe` method of [`Library`] that converts handles, calls, and turns an error code into an
 //! [`Error`]. `required` symbols are in every library this crate has been tried with, and loading fails
-//! without them; an `optional` one that is absent makes its method return [`Error::Missing`]. `|` gives another name
+//! without them; an `optional` one that is absent makes its method return [`ErrorKind::Missing`]. `|` gives another name
 //! under which a library may export the same function (Open MPI 4.1: `MPIX_Allreduce_init`).
 //!
 //! # Safety, for all of them
@@ -52,33 +52,35 @@ macro_rules! functions {
         $($need:ident $name:ident = $symbol:literal $(| $alias:literal)* ($($arg:ident: $t:ty),* $(,)?);)*
     ) => {
         pub(crate) struct Table<H: $crate::handles::Width> {
-            $($name: Option<unsafe extern "C" fn($(<$t as $crate::handles::Arg<H>>::Raw),*) -> std::ffi::c_int>,)*
+            $($name: super::need!(
+                type $need, unsafe extern "C" fn($(<$t as $crate::handles::Arg<H>>::Raw),*) -> std::ffi::c_int
+            ),)*
         }
 
         impl<H: $crate::handles::Width> Table<H> {
             /// Fails with the name of the first required symbol that is absent.
             pub(crate) fn load(lookup: super::Lookup<'_>) -> Result<Self, &'static str> {
-                $(
-                    let $name = lookup(&[$symbol $(, $alias)*]);
-                    if super::is_required(stringify!($need)) && $name.is_none() {
-                        return Err($symbol);
-                    }
-                )*
                 // SAFETY: a symbol of this name is a function of this C signature in every library of the family
-                // whose handles are `H` wide; an `Option` of a function pointer is a pointer.
-                Ok(unsafe { Self { $($name: super::function_at($name),)* } })
+                // whose handles are `H` wide.
+                Ok(unsafe {
+                    Self {
+                        $($name: super::need!(
+                            else $need, super::function_at(lookup(&[$symbol $(, $alias)*])), return Err($symbol)
+                        ),)*
+                    }
+                })
             }
 
             /// Every function of the group with whether it was found.
             pub(crate) fn list(&self, each: &mut dyn FnMut(&'static str, bool)) {
-                $(each($symbol, self.$name.is_some());)*
+                $(each($symbol, super::need!(is $need, self.$name));)*
             }
 
             $(
                 #[inline(always)]
                 #[allow(clippy::too_many_arguments, reason = "the standard fixes the parameters")]
                 unsafe fn $name(&self, library: &$crate::Library $(, $arg: $t)*) -> Result<(), $crate::Error> {
-                    let Some(function) = self.$name else { return Err(library.missing($symbol)) };
+                    let function = super::need!(call $need, self.$name, return Err(library.missing($symbol)));
                     // SAFETY: the caller keeps the contract of the module; the slots live until after the call.
                     let code = unsafe {
                         $(let mut $arg = <$t as $crate::handles::Arg<H>>::enter($arg);)*
@@ -99,7 +101,7 @@ macro_rules! functions {
                 #[doc = concat!("See ", $see, ".")]
                 ///
                 /// # Errors
-                /// What the library returns; [`Error::Missing`](crate::Error::Missing) where it has no such function.
+                /// What the library returns; [`ErrorKind::Missing`](crate::ErrorKind::Missing) where it has no such function.
                 ///
                 /// # Safety
                 /// As in C: see [the rules for all functions](crate::functions).
@@ -130,13 +132,29 @@ pub(crate) unsafe fn function_at<F>(address: Option<std::ptr::NonNull<()>>) -> O
     unsafe { std::mem::transmute_copy(&address) }
 }
 
-pub(crate) fn is_required(word: &str) -> bool {
-    match word {
-        "required" => true,
-        "optional" => false,
-        other => unreachable!("a declaration says `{other}`, neither required nor optional"),
-    }
+/// What `required` and `optional` make of a function: its field in a table, how that is filled and looked at, and the function
+/// of a call.
+macro_rules! need {
+    (type required, $function:ty) => { $function };
+    (type optional, $function:ty) => { Option<$function> };
+    (else required, $found:expr, $absent:expr) => {
+        match $found {
+            Some(function) => function,
+            None => $absent,
+        }
+    };
+    (else optional, $found:expr, $absent:expr) => { $found };
+    (is required, $field:expr) => { true };
+    (is optional, $field:expr) => { $field.is_some() };
+    (call required, $field:expr, $absent:expr) => { $field };
+    (call optional, $field:expr, $absent:expr) => {
+        match $field {
+            Some(function) => function,
+            None => $absent,
+        }
+    };
 }
+pub(crate) use need;
 
 macro_rules! groups {
     ($($group:ident)*) => {

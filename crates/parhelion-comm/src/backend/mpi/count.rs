@@ -107,6 +107,7 @@ pub(super) fn message_bytes(library: &Library, status: &RawStatus) -> Result<usi
     }
 }
 
+#[inline(never)]
 fn asked_bytes(library: &Library, status: &RawStatus) -> Result<usize, mpi_abi::Error> {
     let byte = library.constants().byte;
     let mut count: c_int = 0;

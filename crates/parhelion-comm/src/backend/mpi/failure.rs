@@ -8,9 +8,9 @@ use crate::status::{Source, Status, TagSelector};
 /// An error of a call that concerns no single peer.
 #[cold]
 pub(super) fn error(operation: &'static str, error: mpi_abi::Error) -> Error {
-    let kind = match &error {
-        mpi_abi::Error::Call(call) => ErrorKind::Library(text(call)),
-        mpi_abi::Error::Missing { .. } => ErrorKind::Unsupported(error.to_string()),
+    let kind = match error.kind() {
+        mpi_abi::ErrorKind::Call(call) => ErrorKind::Library(text(call)),
+        mpi_abi::ErrorKind::Missing { .. } => ErrorKind::Unsupported(error.to_string()),
         _ => ErrorKind::Unavailable(error.to_string()),
     };
     Error::new(operation, kind)

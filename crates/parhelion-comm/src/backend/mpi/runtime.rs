@@ -44,6 +44,8 @@ pub(super) struct Runtime {
     pub(super) reduces_everywhere: bool,
     /// The token of the one thread that may call, or `EVERY_THREAD`, or `OVER`.
     owner: AtomicUsize,
+    /// The same while nothing is left to do, else `OVER`: all that a call looks at which finds its own token here.
+    free: AtomicUsize,
     /// With `Serialized`: a call is under way.
     busy: AtomicBool,
     /// Whether `chores` may hold something.
@@ -93,6 +95,7 @@ impl Runtime {
     pub(super) fn of_process(library: &'static Library, level: ThreadLevel) -> Result<&'static Self> {
         let max_count = super::count::max_count()?;
         let open_mpi = library.version().vendor == mpi_abi::Vendor::OpenMpi;
+        let owner = if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD };
         let runtime = RUNTIME.get_or_init(|| Runtime {
             library,
             level,
@@ -101,7 +104,8 @@ impl Runtime {
             reduces_everywhere: library.version().vendor == mpi_abi::Vendor::Mpich && library.version().major < 4,
             open_mpi,
             predefined: Predefined::of(library, open_mpi),
-            owner: AtomicUsize::new(if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD }),
+            owner: AtomicUsize::new(owner),
+            free: AtomicUsize::new(owner),
             busy: AtomicBool::new(false),
             has_chores: AtomicBool::new(false),
             chores: Mutex::default(),
@@ -123,7 +127,7 @@ impl Runtime {
     /// [`Runtime::enter`], to which everything else is left.
     #[inline(always)]
     pub(super) fn is_free(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) == token() && !self.has_chores.load(Ordering::Relaxed)
+        self.free.load(Ordering::Relaxed) == token()
     }
 
     /// The beginning of every call.
@@ -173,7 +177,7 @@ impl Runtime {
     pub(super) fn leave(&self, chore: Box<dyn Chore>) {
         let mut chores = self.lock();
         chores.push_back(chore);
-        self.has_chores.store(true, Ordering::Release);
+        self.note(&chores);
     }
 
     /// Goes on with some chores. A turn is held.
@@ -206,8 +210,14 @@ impl Runtime {
                 self.lock().push_back(chore);
             }
         }
-        let chores = self.lock();
+        self.note(&self.lock());
+    }
+
+    /// Notes whether there are chores, which are locked.
+    fn note(&self, chores: &VecDeque<Box<dyn Chore>>) {
+        let owner = self.owner.load(Ordering::Acquire);
         self.has_chores.store(!chores.is_empty(), Ordering::Release);
+        self.free.store(if chores.is_empty() { owner } else { OVER }, Ordering::Release);
     }
 
     /// Works on the chores until all are done or `limit` has passed: whether all are done.
@@ -239,7 +249,9 @@ impl Runtime {
 
     /// No call is let in from now on.
     pub(super) fn close(&self) {
+        let chores = self.lock();
         self.owner.store(OVER, Ordering::Release);
+        self.note(&chores);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Chore>>> {

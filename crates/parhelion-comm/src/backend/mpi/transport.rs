@@ -299,8 +299,7 @@ impl Transport for MpiTransport {
     unsafe fn recv_length(&self, buf: *mut u8, len: usize, source: usize, tag: u32) -> Result<usize> {
         if len >= self.recv_below || source == self.not_from || !self.runtime.is_free() {
             // SAFETY: the caller's promise.
-            let status = unsafe { self.recv_otherwise(buf, len, Source::Rank(source), TagSelector::Tag(tag)) }?;
-            return Ok(status.bytes);
+            return unsafe { self.recv_length_otherwise(buf, len, source, tag) };
         }
         let mut status = RawStatus::default();
         let into = self.runway.map_or(buf, Runway::ptr);
@@ -310,16 +309,21 @@ impl Transport for MpiTransport {
             let (from, with) = (source as c_int, tag as c_int);
             self.library.recv(into.cast(), len as c_int, self.byte, from, with, self.raw, &mut status)
         };
-        match received.and_then(|()| count::message_bytes(self.library, &status)) {
-            Ok(bytes) if bytes <= len => {
-                if self.runway.is_some() {
-                    // SAFETY: so many bytes are in the runway, and no more than the caller's buffer has.
-                    unsafe { runway::fetch(into, buf, bytes) };
-                }
-                Ok(bytes)
-            }
-            ended => self.recv_failed(ended, len, source, tag, &status),
+        if let Err(e) = received {
+            return Err(self.recv_error(e, len, source, tag, &status));
         }
+        let bytes = match count::message_bytes(self.library, &status) {
+            Ok(bytes) => bytes,
+            Err(e) => return Err(self.recv_error(e, len, source, tag, &status)),
+        };
+        if bytes > len {
+            return Err(self.recv_overrun(Status { source, tag, bytes }, len));
+        }
+        if self.runway.is_some() {
+            // SAFETY: so many bytes are in the runway, and no more than the caller's buffer has.
+            unsafe { runway::fetch(into, buf, bytes) };
+        }
+        Ok(bytes)
     }
 
     unsafe fn isend(

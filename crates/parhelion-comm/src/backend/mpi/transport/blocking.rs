@@ -100,27 +100,45 @@ impl MpiTransport {
         received.within("recv", len)
     }
 
-    /// How a receive by one call has failed: by an error, or by a message that fills more than the buffer.
+    /// The receive of a known sender and tag that cannot be one call at once.
+    ///
+    /// # Safety
+    /// As [`Transport::recv`].
+    #[inline(never)]
+    pub(super) unsafe fn recv_length_otherwise(
+        &self,
+        buf: *mut u8,
+        len: usize,
+        source: usize,
+        tag: u32,
+    ) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        let status = unsafe { self.recv_otherwise(buf, len, Source::Rank(source), TagSelector::Tag(tag)) }?;
+        Ok(status.bytes)
+    }
+
+    /// The error of a receive by one call.
     #[cold]
     #[inline(never)]
-    pub(super) fn recv_failed(
+    pub(super) fn recv_error(
         &self,
-        ended: Result<usize, mpi_abi::Error>,
+        e: mpi_abi::Error,
         len: usize,
         source: usize,
         tag: u32,
         status: &RawStatus,
-    ) -> Result<usize> {
-        if let Some(runway) = self.runway {
-            runway.clear();
-        }
-        match ended {
-            Ok(bytes) => Status { source, tag, bytes }.within("recv", len).map(|_| bytes),
-            Err(e) => {
-                let (source, tag) = (Source::Rank(source), TagSelector::Tag(tag));
-                Err(failure::message_error("recv", e, self.library, source, tag, len, status))
-            }
-        }
+    ) -> Error {
+        self.runway.into_iter().for_each(Runway::clear);
+        let (source, tag) = (Source::Rank(source), TagSelector::Tag(tag));
+        failure::message_error("recv", e, self.library, source, tag, len, status)
+    }
+
+    /// The error of a receive by one call, of a message that fills more than the buffer.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn recv_overrun(&self, message: Status, len: usize) -> Error {
+        self.runway.into_iter().for_each(Runway::clear);
+        message.truncated("recv", len)
     }
 
     /// The blocking receive where the library must be guarded, and no timeout is set.

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
 //!
-//! Four parts: messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
+//! Four parts: messages and collectives ([`crate::compare`], [`crate::turns`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
 //! ([`crate::sparse`]), and processes without MPI beside bare sockets and beside MPI.
 
 use std::fs;
@@ -17,6 +17,7 @@ use crate::machine::{ProcessorTime, machine, warn_if_busy};
 use crate::mpi::{self, LIBRARIES, Library};
 use crate::sparse::{self, AssemblyTimes};
 use crate::table::Table;
+use crate::turns::{self, Turns};
 use crate::{Result, halo, root, shared, steps};
 
 /// How long one measuring program, or the building of one, may take.
@@ -168,10 +169,16 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// Messages, collectives and the solve: their tables, and a closing sentence.
     fn messages(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
-        let mut all = Measurements::default();
-        let mut add = |side: Option<Side>, out: &str| all.add(side.expect("no limits here"), out);
+        let in_turns = turns::build(libraries)?;
+        let (mut all, mut all_turns) = (Measurements::default(), Turns::default());
         for round in 1..=self.rounds {
             println!("== messages and collectives, round {round} of {}", self.rounds);
+            for library in libraries {
+                let command = turns::run(&in_turns, library, RANKS);
+                let mut add = |_, out: &str| all_turns.add(library.name, out);
+                self.measure("in turns", Some(Side::Mpi(library.name)), command, &mut add)?;
+            }
+            let mut add = |side: Option<Side>, out: &str| all.add(side.expect("no limits here"), out);
             for (program, operations) in TURNS {
                 for library in libraries {
                     if self.has_peers {
@@ -190,7 +197,8 @@ impl Bench<'_> {
             }
         }
         let solve = self.solve()?;
-        let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, missed)).collect();
+        let mut tables = vec![all_turns.table(libraries, missed)];
+        tables.extend(libraries.iter().map(|l| all.beside_peer(l.name, missed)));
         tables.push(all.beside_mpi(missed));
         missed.extend(solve.iter().filter(|s| s.seconds > SOLVE_TARGET).map(Solve::sentence));
         Ok((tables, solve.map_or_else(String::new, |solve| format!("{}.\n", solve.sentence()))))

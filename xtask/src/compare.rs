@@ -37,7 +37,7 @@ impl std::fmt::Display for Side {
 }
 
 /// What was measured: an operation and its size, in bytes or elements as the peers have it.
-type Case = (String, String);
+pub(crate) type Case = (String, String);
 
 /// Every sample, by case and side; cases in the order in which they first came.
 #[derive(Default)]
@@ -174,7 +174,7 @@ impl Ratio {
 }
 
 /// What the mpi backend may cost beside C on the same library.
-fn mpi_target((operation, size): &Case) -> Option<f64> {
+pub(crate) fn mpi_target((operation, size): &Case) -> Option<f64> {
     match (operation.as_str(), size.as_str()) {
         ("pingpong", "8") | ("allreduce", _) => Some(1.05),
         ("pingpong", "1048576") => Some(1.02),
@@ -221,7 +221,7 @@ fn operation(bench: &str) -> &str {
     }
 }
 
-fn name((operation, size): &Case) -> String {
+pub(crate) fn name((operation, size): &Case) -> String {
     if operation == "barrier" { operation.clone() } else { format!("{operation} {size}") }
 }
 

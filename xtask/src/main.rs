@@ -25,6 +25,7 @@ mod sparse;
 mod steps;
 mod table;
 mod test;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -122,6 +122,12 @@ pub(crate) fn build_release() -> Result<BTreeMap<String, PathBuf>> {
     build("the command", &["build", "--release"])
 }
 
+/// Builds an example of the command, with the settings of a plain `cargo build --release`; where it came to lie.
+pub(crate) fn build_release_example(name: &str) -> Result<PathBuf> {
+    let programs = build("an example", &["build", "--release", "--package", "parhelion-cli", "--example", name])?;
+    programs.get(name).cloned().ok_or_else(|| format!("cargo built no example `{name}`"))
+}
+
 fn build(what: &str, args: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     println!("== build: {what}: cargo {}", args.join(" "));
     let mut command = cargo();

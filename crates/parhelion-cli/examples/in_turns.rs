@@ -27,7 +27,7 @@ const MESSAGES: [usize; 4] = [8, 1024, 65536, 1 << 20];
 const REDUCTIONS: [usize; 4] = [1, 1024, 1 << 20, 16 << 20];
 /// Seconds of a batch, if one call does not take longer, and how many pairs of batches.
 const BATCH: f64 = 0.002;
-const PAIRS: usize = 41;
+const PAIRS: usize = 101;
 /// Of calls that take longer than a batch.
 const FEW_PAIRS: usize = 11;
 

@@ -127,10 +127,15 @@ pub struct Kernel<'a> {
     /// The type it works on.
     pub(crate) element: ElementType,
     data: *const (),
+    loops: &'static Loops,
+    lifetime: PhantomData<&'a ()>,
+}
+
+/// An operator over arrays of one type, compiled.
+struct Loops {
     combine: CombineFn,
     fold: FoldFn,
     finish: Option<FinishFn>,
-    lifetime: PhantomData<&'a ()>,
 }
 
 // SAFETY: `data` is null or points to a closure that is Sync (bound of `Reduction`) and outlives 'a.
@@ -156,6 +161,11 @@ impl<'a> Kernel<'a> {
     pub fn op(&self) -> Option<Op> {
         self.op
     }
+
+    #[inline]
+    fn builtin(op: Op, element: ElementType, loops: &'static Loops) -> Self {
+        Kernel { op: Some(op), element, data: std::ptr::null(), loops, lifetime: PhantomData }
+    }
 }
 
 impl Kernel<'_> {
@@ -165,7 +175,7 @@ impl Kernel<'_> {
     /// All three are valid for `count` elements of `self.element`, aligned to it, and `out` overlaps neither input.
     pub(crate) unsafe fn combine(&self, out: *mut u8, a: *const u8, b: *const u8, count: usize) {
         // SAFETY: the caller's promise is the callee's.
-        unsafe { (self.combine)(self.data, out, a, b, count) }
+        unsafe { (self.loops.combine)(self.data, out, a, b, count) }
     }
 
     /// `acc[i] = acc[i] ∘ x[i]`.
@@ -174,7 +184,7 @@ impl Kernel<'_> {
     /// Both are valid for `count` elements of `self.element`, aligned to it, and do not overlap.
     pub unsafe fn fold(&self, acc: *mut u8, x: *const u8, count: usize) {
         // SAFETY: the caller's promise is the callee's.
-        unsafe { (self.fold)(self.data, acc, x, count) }
+        unsafe { (self.loops.fold)(self.data, acc, x, count) }
     }
 
     /// Whether operands may come in any order, but for the rounding of sums and products: of a built-in operator, and of floating
@@ -192,7 +202,7 @@ impl Kernel<'_> {
     /// # Safety
     /// `acc` is valid for `count` elements of `self.element` and aligned to it.
     pub(crate) unsafe fn finish(&self, acc: *mut u8, count: usize, ranks: usize) {
-        if let Some(finish) = self.finish {
+        if let Some(finish) = self.loops.finish {
             // SAFETY: the caller's promise is the callee's.
             unsafe { finish(acc, count, ranks) }
         }
@@ -210,35 +220,37 @@ impl Kernel<'_> {
 impl<T: Element> sealed::Sealed<T> for Op {
     #[inline]
     fn kernel(&self) -> Result<Kernel<'_>> {
-        let element = ElementType::of::<T>();
-        builtin(*self, element).ok_or_else(|| {
-            Error::new(
-                "reduce",
-                ErrorKind::UndefinedOp(format!(
-                    "operator {self} is not defined for {element}; use another operator or a closure"
-                )),
-            )
-        })
+        match loops(*self, ElementType::of::<T>().kind) {
+            Some(loops) => Ok(Kernel::builtin(*self, ElementType::of::<T>(), loops)),
+            None => Err(undefined::<T>(*self)),
+        }
     }
+}
+
+#[cold]
+fn undefined<T: Element>(op: Op) -> Error {
+    let element = ElementType::of::<T>();
+    let text = format!("operator {op} is not defined for {element}; use another operator or a closure");
+    Error::new("reduce", ErrorKind::UndefinedOp(text))
 }
 
 impl<T: Element, F: Fn(T, T) -> T + Send + Sync> sealed::Sealed<T> for F {
     fn kernel(&self) -> Result<Kernel<'_>> {
-        Ok(Kernel {
-            op: None,
-            element: ElementType::of::<T>(),
-            data: std::ptr::from_ref(self).cast(),
-            combine: |data, out, a, b, n| {
-                // SAFETY: `data` is this closure; the arrays are the caller's promise.
-                unsafe { combine_with(&*data.cast::<F>(), out.cast(), a.cast(), b.cast(), n) }
-            },
-            fold: |data, acc, x, n| {
-                // SAFETY: as above.
-                unsafe { fold_with(&*data.cast::<F>(), acc.cast(), x.cast(), n) }
-            },
-            finish: None,
-            lifetime: PhantomData,
-        })
+        let loops = const {
+            &Loops {
+                combine: |data, out, a, b, n| {
+                    // SAFETY: `data` is this closure; the arrays are the caller's promise.
+                    unsafe { combine_with(&*data.cast::<F>(), out.cast(), a.cast(), b.cast(), n) }
+                },
+                fold: |data, acc, x, n| {
+                    // SAFETY: as above.
+                    unsafe { fold_with(&*data.cast::<F>(), acc.cast(), x.cast(), n) }
+                },
+                finish: None,
+            }
+        };
+        let data = std::ptr::from_ref(self).cast();
+        Ok(Kernel { op: None, element: ElementType::of::<T>(), data, loops, lifetime: PhantomData })
     }
 }
 
@@ -270,21 +282,29 @@ unsafe fn fold_with<T: Pod>(f: impl Fn(T, T) -> T, acc: *mut T, x: *const T, n: 
 trait Builtin<T: Pod> {
     fn apply(a: T, b: T) -> T;
 
-    fn kernel(op: Op, element: ElementType, finish: Option<FinishFn>) -> Kernel<'static> {
-        let combine: CombineFn = |_, out, a, b, n| match has_wide_vectors() {
+    const LOOPS: &'static Loops = &Loops {
+        combine: |_, out, a, b, n| match has_wide_vectors() {
             // SAFETY: the processor has what `wide` asks for; the arrays are the caller's promise.
             true => unsafe { wide::combine::<T, Self>(out.cast(), a.cast(), b.cast(), n) },
             // SAFETY: the arrays are the caller's promise.
             false => unsafe { combine_with(Self::apply, out.cast(), a.cast(), b.cast(), n) },
-        };
-        let fold: FoldFn = |_, acc, x, n| match has_wide_vectors() {
+        },
+        fold: |_, acc, x, n| match has_wide_vectors() {
             // SAFETY: as above.
             true => unsafe { wide::fold::<T, Self>(acc.cast(), x.cast(), n) },
             // SAFETY: as above.
             false => unsafe { fold_with(Self::apply, acc.cast(), x.cast(), n) },
-        };
-        Kernel { op: Some(op), element, data: std::ptr::null(), combine, fold, finish, lifetime: PhantomData }
-    }
+        },
+        finish: None,
+    };
+}
+
+/// The loops of an average: those of the sum, divided at the end.
+const fn average<T: DivideBy>() -> &'static Loops
+where
+    Sum: Builtin<T>,
+{
+    const { &Loops { finish: Some(divide::<T>), ..*<Sum as Builtin<T>>::LOOPS } }
 }
 
 /// Whether the loops of [`wide`] run here.
@@ -402,18 +422,49 @@ unsafe fn divide<T: DivideBy>(acc: *mut u8, count: usize, ranks: usize) {
     }
 }
 
-/// The kernel of a built-in operator on a type, where it is defined. Inlined, since both are mostly known at compile time.
-#[inline]
+/// The kernel of a built-in operator on a type, where it is defined.
 pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
+    loops(op, element.kind).map(|loops| Kernel::builtin(op, element, loops))
+}
+
+/// The loops of a built-in operator on a type, where it is defined.
+#[inline(always)]
+fn loops(op: Op, kind: ElementKind) -> Option<&'static Loops> {
+    static SCALARS: [OfScalar; Scalar::ALL.len()] = table(false);
+    static LOCATED: [OfScalar; Scalar::ALL.len()] = table(true);
+    match kind {
+        ElementKind::Scalar(scalar) => SCALARS[scalar as usize][op as usize],
+        ElementKind::Located(scalar) => LOCATED[scalar as usize][op as usize],
+        ElementKind::Opaque => None,
+    }
+}
+
+/// The loops of every operator on one type.
+type OfScalar = [Option<&'static Loops>; Op::ALL.len()];
+
+const fn table(located: bool) -> [OfScalar; Scalar::ALL.len()] {
+    let mut table = [[None; Op::ALL.len()]; Scalar::ALL.len()];
+    let (mut row, mut column) = (0, 0);
+    while row < Scalar::ALL.len() {
+        while column < Op::ALL.len() {
+            table[row][column] = compiled(Op::ALL[column], Scalar::ALL[row], located);
+            column += 1;
+        }
+        (row, column) = (row + 1, 0);
+    }
+    table
+}
+
+const fn compiled(op: Op, scalar: Scalar, located: bool) -> Option<&'static Loops> {
     macro_rules! integers {
         ($t:ty) => {
             match op {
-                Op::LogicalAnd => Some(<LogicalAnd as Builtin<$t>>::kernel(op, element, None)),
-                Op::LogicalOr => Some(<LogicalOr as Builtin<$t>>::kernel(op, element, None)),
-                Op::LogicalXor => Some(<LogicalXor as Builtin<$t>>::kernel(op, element, None)),
-                Op::BitAnd => Some(<BitAnd as Builtin<$t>>::kernel(op, element, None)),
-                Op::BitOr => Some(<BitOr as Builtin<$t>>::kernel(op, element, None)),
-                Op::BitXor => Some(<BitXor as Builtin<$t>>::kernel(op, element, None)),
+                Op::LogicalAnd => Some(<LogicalAnd as Builtin<$t>>::LOOPS),
+                Op::LogicalOr => Some(<LogicalOr as Builtin<$t>>::LOOPS),
+                Op::LogicalXor => Some(<LogicalXor as Builtin<$t>>::LOOPS),
+                Op::BitAnd => Some(<BitAnd as Builtin<$t>>::LOOPS),
+                Op::BitOr => Some(<BitOr as Builtin<$t>>::LOOPS),
+                Op::BitXor => Some(<BitXor as Builtin<$t>>::LOOPS),
                 _ => reals!($t),
             }
         };
@@ -421,8 +472,8 @@ pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
     macro_rules! reals {
         ($t:ty) => {
             match op {
-                Op::Min => Some(<Min as Builtin<$t>>::kernel(op, element, None)),
-                Op::Max => Some(<Max as Builtin<$t>>::kernel(op, element, None)),
+                Op::Min => Some(<Min as Builtin<$t>>::LOOPS),
+                Op::Max => Some(<Max as Builtin<$t>>::LOOPS),
                 _ => numbers!($t),
             }
         };
@@ -430,9 +481,9 @@ pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
     macro_rules! numbers {
         ($t:ty) => {
             match op {
-                Op::Sum => Some(<Sum as Builtin<$t>>::kernel(op, element, None)),
-                Op::Product => Some(<Product as Builtin<$t>>::kernel(op, element, None)),
-                Op::Average => Some(<Sum as Builtin<$t>>::kernel(op, element, Some(divide::<$t>))),
+                Op::Sum => Some(<Sum as Builtin<$t>>::LOOPS),
+                Op::Product => Some(<Product as Builtin<$t>>::LOOPS),
+                Op::Average => Some(average::<$t>()),
                 _ => None,
             }
         };
@@ -440,14 +491,14 @@ pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
     macro_rules! located {
         ($t:ty) => {
             match op {
-                Op::MinLoc => Some(<MinLoc as Builtin<Located<$t>>>::kernel(op, element, None)),
-                Op::MaxLoc => Some(<MaxLoc as Builtin<Located<$t>>>::kernel(op, element, None)),
+                Op::MinLoc => Some(<MinLoc as Builtin<Located<$t>>>::LOOPS),
+                Op::MaxLoc => Some(<MaxLoc as Builtin<Located<$t>>>::LOOPS),
                 _ => None,
             }
         };
     }
-    match element.kind {
-        ElementKind::Scalar(s) => match s {
+    match located {
+        false => match scalar {
             Scalar::I8 => integers!(i8),
             Scalar::I16 => integers!(i16),
             Scalar::I32 => integers!(i32),
@@ -463,7 +514,7 @@ pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
             Scalar::Complex32 => numbers!(Complex<f32>),
             Scalar::Complex64 => numbers!(Complex<f64>),
         },
-        ElementKind::Located(s) => match s {
+        true => match scalar {
             Scalar::I8 => located!(i8),
             Scalar::I16 => located!(i16),
             Scalar::I32 => located!(i32),
@@ -478,7 +529,6 @@ pub(crate) fn builtin(op: Op, element: ElementType) -> Option<Kernel<'static>> {
             Scalar::F64 => located!(f64),
             Scalar::Complex32 | Scalar::Complex64 => None,
         },
-        ElementKind::Opaque => None,
     }
 }
 

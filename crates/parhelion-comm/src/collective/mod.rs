@@ -136,6 +136,12 @@ impl Communicator {
         if have == want {
             return Ok(());
         }
+        self.unequal(asked, what, have, want)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unequal(&self, asked: Asked, what: &str, have: usize, want: usize) -> Result<()> {
         self.invalid(asked, format!("{what} has {have} elements, it needs {want}"))
     }
 

@@ -419,9 +419,9 @@ impl Transport for MpiTransport {
     #[inline]
     unsafe fn all_reduce(&self, send: *const u8, recv: *mut u8, count: usize, kernel: &Kernel<'_>) -> Result<()> {
         let at_once = self.plain && count > 0 && count <= self.runtime.max_count && self.runtime.is_free();
-        let Some((datatype, op)) = predefined(self.runtime, kernel).filter(|_| at_once) else {
+        let Some((datatype, op)) = (if at_once { predefined(self.runtime, kernel) } else { None }) else {
             // SAFETY: the caller's promise.
-            return unsafe { self.collective(&Collective::all_reduce(send, recv, count, kernel)) };
+            return unsafe { self.all_reduce_otherwise(send, recv, count, kernel) };
         };
         let input = if send.is_null() { self.library.constants().in_place().cast_const() } else { send.cast() };
         // SAFETY: the caller's promise; the library is done with the memory when it returns.

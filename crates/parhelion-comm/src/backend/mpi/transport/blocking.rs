@@ -9,8 +9,9 @@ use crate::backend::mpi::failure;
 use crate::backend::mpi::guard::{self, Bounce};
 use crate::backend::mpi::matched::Taken;
 use crate::backend::mpi::runway::{self, Runway};
-use crate::backend::{Finished, Incoming, Outgoing, SendMode, Transport};
+use crate::backend::{Collective, Finished, Incoming, Outgoing, SendMode, Transport};
 use crate::error::{Error, Result};
+use crate::op::Kernel;
 use crate::status::{Source, Status, TagSelector};
 
 impl MpiTransport {
@@ -192,6 +193,22 @@ impl MpiTransport {
         let found = failure::status(library, &status).map_err(|e| fail(e, &status))?;
         // SAFETY: the caller's promise.
         unsafe { Taken::new(self.comm.clone(), message, found).receive(buf.cast(), len) }
+    }
+
+    /// The all-reduce that is not one call at once.
+    ///
+    /// # Safety
+    /// As [`Transport::all_reduce`].
+    #[inline(never)]
+    pub(super) unsafe fn all_reduce_otherwise(
+        &self,
+        send: *const u8,
+        recv: *mut u8,
+        count: usize,
+        kernel: &Kernel<'_>,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.collective(&Collective::all_reduce(send, recv, count, kernel)) }
     }
 
     /// A send and a receive by one call of Open MPI, into the runway. It sends before it looks at the receive; MPI does not say

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
 //!
-//! Four parts: messages and collectives ([`crate::compare`], [`crate::turns`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
+//! Five parts: what is added to C's calls ([`crate::turns`]), messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
 //! ([`crate::sparse`]), and processes without MPI beside bare sockets and beside MPI.
 
 use std::fs;
@@ -51,6 +51,8 @@ const START_TARGET: f64 = 0.1;
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Part {
+    /// Messages and reductions in turns with C in one process
+    Turns,
     /// Messages, collectives and the solve of a matrix
     Messages,
     /// Halo exchanges of blocks
@@ -65,6 +67,7 @@ impl Part {
     /// The lines between which its tables stand in a document.
     fn markers(self) -> [&'static str; 2] {
         match self {
+            Part::Turns => ["<!-- bench turns -->", "<!-- /bench turns -->"],
             Part::Messages => ["<!-- bench -->", "<!-- /bench -->"],
             Part::Halo => ["<!-- bench halo -->", "<!-- /bench halo -->"],
             Part::Sparse => ["<!-- bench sparse -->", "<!-- /bench sparse -->"],
@@ -111,6 +114,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut bench =
         Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, stolen: 0.0, failures: Vec::new() };
     let (mut missed, mut written) = (Vec::new(), Vec::new());
+    if has(Part::Turns) {
+        written.push((Part::Turns, bench.turns(&libraries, &mut missed)?, String::new()));
+    }
     if has(Part::Messages) {
         let (tables, closing) = bench.messages(&libraries, &mut missed)?;
         written.push((Part::Messages, tables, closing));
@@ -167,18 +173,27 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Messages, collectives and the solve: their tables, and a closing sentence.
-    fn messages(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
-        let in_turns = turns::build(libraries)?;
-        let (mut all, mut all_turns) = (Measurements::default(), Turns::default());
+    /// What is added to C's calls: its table.
+    fn turns(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<Vec<Table>> {
+        let program = turns::build(libraries)?;
+        let mut all = Turns::default();
         for round in 1..=self.rounds {
-            println!("== messages and collectives, round {round} of {}", self.rounds);
-            for library in libraries {
-                let command = turns::run(&in_turns, library, RANKS);
-                let mut add = |_, out: &str| all_turns.add(library.name, out);
+            println!("== in turns with C, round {round} of {}", self.rounds);
+            for library in (0..turns::RUNS).flat_map(|_| libraries) {
+                let mut add = |_, out: &str| all.add(library.name, out);
+                let command = turns::run(&program, library, RANKS);
                 self.measure("in turns", Some(Side::Mpi(library.name)), command, &mut add)?;
             }
-            let mut add = |side: Option<Side>, out: &str| all.add(side.expect("no limits here"), out);
+        }
+        Ok(vec![all.table(libraries, missed)])
+    }
+
+    /// Messages, collectives and the solve: their tables, and a closing sentence.
+    fn messages(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
+        let mut all = Measurements::default();
+        let mut add = |side: Option<Side>, out: &str| all.add(side.expect("no limits here"), out);
+        for round in 1..=self.rounds {
+            println!("== messages and collectives, round {round} of {}", self.rounds);
             for (program, operations) in TURNS {
                 for library in libraries {
                     if self.has_peers {
@@ -197,8 +212,7 @@ impl Bench<'_> {
             }
         }
         let solve = self.solve()?;
-        let mut tables = vec![all_turns.table(libraries, missed)];
-        tables.extend(libraries.iter().map(|l| all.beside_peer(l.name, missed)));
+        let mut tables: Vec<_> = libraries.iter().map(|l| all.beside_peer(l.name, missed)).collect();
         tables.push(all.beside_mpi(missed));
         missed.extend(solve.iter().filter(|s| s.seconds > SOLVE_TARGET).map(Solve::sentence));
         Ok((tables, solve.map_or_else(String::new, |solve| format!("{}.\n", solve.sentence()))))

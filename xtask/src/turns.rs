@@ -19,6 +19,8 @@ use crate::{Result, root, steps};
 /// The example, and the source of its C half.
 const PROGRAM: &str = "in_turns";
 const SOURCE: &str = "crates/parhelion-cli/examples/in_turns.c";
+/// How many runs make a round: they are short, and each has its own luck with cores and memory.
+pub(crate) const RUNS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Builds both halves; where the Rust one came to lie.

@@ -9,7 +9,8 @@
 //! makes a pointer in a `Table` that is generic in the handle's width, the code that finds the symbol, and an
 //! `unsafe` method of [`Library`] that converts handles, calls, and turns an error code into an
 //! [`Error`]. `required` symbols are in every library this crate has been tried with, and loading fails
-//! without them; an `optional` one that is absent makes its method return [`ErrorKind::Missing`]. `|` gives another name
+//! without them; an `optional` one that is absent makes its method return
+//! [`ErrorKind::Missing`](crate::ErrorKind::Missing). `|` gives another name
 //! under which a library may export the same function (Open MPI 4.1: `MPIX_Allreduce_init`).
 //!
 //! # Safety, for all of them

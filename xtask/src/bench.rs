@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: the C peers, our mpi backend and our local backend, measured in turns in one run.
+//! `cargo xtask bench`: the C peers and our backends, measured in turns in one run.
 //!
-//! Five parts: what is added to C's calls ([`crate::turns`]), messages and collectives ([`crate::compare`]), halo exchanges of blocks ([`crate::halo`]) and of index lists
-//! ([`crate::sparse`]), and processes without MPI beside bare sockets and beside MPI.
+//! Five parts: what each backend takes beside C in one job ([`crate::turns`]), messages and collectives ([`crate::compare`]), halo
+//! exchanges of blocks ([`crate::halo`]) and of index lists ([`crate::sparse`]), and processes without MPI beside bare sockets and
+//! beside MPI.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ const START_TARGET: f64 = 0.1;
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Part {
-    /// Messages and reductions in turns with C in one process
+    /// Messages and reductions by each backend, in turns with C in one job
     Turns,
     /// Messages, collectives and the solve of a matrix
     Messages,
@@ -173,19 +174,23 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// What is added to C's calls: its table.
+    /// Each backend beside C in one job: their tables.
     fn turns(&mut self, libraries: &[Library], missed: &mut Vec<String>) -> Result<Vec<Table>> {
         let program = turns::build(libraries)?;
         let mut all = Turns::default();
         for round in 1..=self.rounds {
             println!("== in turns with C, round {round} of {}", self.rounds);
-            for library in (0..turns::RUNS).flat_map(|_| libraries) {
+            for library in libraries {
                 let mut add = |_, out: &str| all.add(library.name, out);
-                let command = turns::run(&program, library, RANKS);
-                self.measure("in turns", Some(Side::Mpi(library.name)), command, &mut add)?;
+                for _ in 0..turns::RUNS {
+                    let command = turns::as_guest(&program, library, RANKS);
+                    self.measure("in turns", Some(Side::Mpi(library.name)), command, &mut add)?;
+                }
+                let command = turns::beside(&program, library, RANKS)?;
+                self.measure("in turns", Some(Side::Peer(library.name)), command, &mut add)?;
             }
         }
-        Ok(vec![all.table(libraries, missed)])
+        Ok(all.tables(libraries, missed))
     }
 
     /// Messages, collectives and the solve: their tables, and a closing sentence.

@@ -183,7 +183,7 @@ pub(crate) fn mpi_target((operation, size): &Case) -> Option<f64> {
 }
 
 /// What threads in one process must gain over the best MPI.
-fn local_target((operation, size): &Case) -> Option<f64> {
+pub(crate) fn local_target((operation, size): &Case) -> Option<f64> {
     match (operation.as_str(), size.as_str()) {
         ("pingpong", "8") => Some(0.6),
         ("pingpong", "1048576") => Some(1.0),
@@ -204,10 +204,10 @@ fn sockets_target((_, size): &Case) -> Option<f64> {
 }
 
 /// What it may take between processes of one machine, beside an MPI library that uses their memory.
-fn memory_target((_, size): &Case) -> Option<f64> {
-    match size.as_str() {
-        "8" => Some(3.0),
-        "1048576" | "16777216" => Some(1.1),
+pub(crate) fn memory_target((operation, size): &Case) -> Option<f64> {
+    match (operation.as_str(), size.as_str()) {
+        ("pingpong", "8") => Some(3.0),
+        ("pingpong", "1048576" | "16777216") => Some(1.1),
         _ => None,
     }
 }

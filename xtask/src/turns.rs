@@ -1,16 +1,20 @@
-//! What Parhelion adds to a library's calls: C and Rust in turns in one process, by the example `in_turns`.
+//! Parhelion beside C on an MPI library: both in turns in one job, by the example `in_turns`.
 //!
 //! A virtual machine's processors lie now on one core of its host, now on two, and a message between them takes twice as long
 //! there; two runs of one program differ by more than what is looked for. Within a run it cancels out.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::compare::{Case, Ratio, median, mpi_target, name};
+use crate::compare::{Case, Ratio, local_target, median, memory_target, mpi_target, name};
 use crate::launch::{Stderr, bounded, clean_command};
 use crate::mpi::Library;
 use crate::table::Table;
@@ -19,7 +23,7 @@ use crate::{Result, root, steps};
 /// The example, and the source of its C half.
 const PROGRAM: &str = "in_turns";
 const SOURCE: &str = "crates/parhelion-cli/examples/in_turns.c";
-/// How many runs make a round: they are short, and each has its own luck with cores and memory.
+/// How many runs over the library's connections make a round: they are short, and each has its own luck with cores and memory.
 pub(crate) const RUNS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,23 +51,56 @@ fn object(library: &Library) -> PathBuf {
     root().join("target/peers").join(library.name).join(format!("{PROGRAM}.so"))
 }
 
-/// The run of `program` as `ranks` ranks of `library`.
-pub(crate) fn run(program: &Path, library: &Library, ranks: usize) -> Command {
+/// The run of `program` as `ranks` ranks of `library`, over a connection of the library's.
+pub(crate) fn as_guest(program: &Path, library: &Library, ranks: usize) -> Command {
     let mut command = library.bound_command(ranks);
     command.env("PARHELION_BACKEND", "mpi").env("PARHELION_MPI_LIB", library.path());
     command.arg(program).arg(object(library));
     command
 }
 
-/// The quotients of neighbouring batches, by case and library; cases in the order in which they first came.
+/// The same with connections of our own beside the library's, and with threads.
+pub(crate) fn beside(program: &Path, library: &Library, ranks: usize) -> Result<Command> {
+    let secret = object(library).with_extension("secret");
+    write_secret(&secret).map_err(|e| format!("cannot write {}: {e}", secret.display()))?;
+    // Closed again at once: nobody else here looks for a port meanwhile.
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let address = free.map_err(|e| format!("no port is free: {e}"))?;
+    let mut command = library.bound_command(ranks);
+    command.env("PARHELION_BACKEND", "tcp").env("PARHELION_RENDEZVOUS", address.to_string());
+    command.env("PARHELION_SECRET_FILE", secret).arg(program).arg(object(library));
+    Ok(command)
+}
+
+/// Writes what the ranks of one machine know and other users do not.
+fn write_secret(path: &Path) -> io::Result<()> {
+    let mut secret = String::new();
+    for _ in 0..4 {
+        secret += &format!("{:016x}", getrandom::u64().map_err(io::Error::from)?);
+    }
+    let mut file = File::options().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(secret.as_bytes())
+}
+
+/// Each backend, what its table is called, and what it may take on a library.
+type Target = fn(&Case, &str) -> Option<f64>;
+const BACKENDS: [(&str, &str, Target); 3] = [
+    ("mpi", "mpi / C, in turns", |case, _| mpi_target(case)),
+    ("local", "local / C, in turns", |case, _| local_target(case)),
+    ("tcp", "tcp, shared memory / C, in turns", |case, library| {
+        memory_target(case).filter(|_| library.starts_with("openmpi"))
+    }),
+];
+
+/// The quotients of neighbouring batches, by backend, case and library; cases in the order in which they first came.
 #[derive(Default)]
 pub(crate) struct Turns {
     order: Vec<Case>,
-    ratios: BTreeMap<(Case, &'static str), Vec<f64>>,
+    ratios: BTreeMap<(&'static str, Case, &'static str), Vec<f64>>,
 }
 
 impl Turns {
-    /// Adds the cases among the JSON lines of `out`; how many there were, or the first that computed nonsense.
+    /// Adds the cases among the JSON lines of `out`; how many there were.
     pub(crate) fn add(&mut self, library: &'static str, out: &str) -> Result<usize> {
         let mut added = 0;
         for line in out.lines().filter(|line| line.starts_with('{')) {
@@ -73,39 +110,43 @@ impl Turns {
             else {
                 return Err(format!("no `bench`, `case` or `ratio` in {line}"));
             };
-            if value["ok"] != true {
-                return Err(format!("a wrong result: {line}"));
-            }
+            let Some((backend, ..)) = BACKENDS.into_iter().find(|(name, ..)| value["backend"] == **name) else {
+                return Err(format!("no `backend` that is known in {line}"));
+            };
             let case = (bench.to_owned(), case.to_owned());
             if !self.order.contains(&case) {
                 self.order.push(case.clone());
             }
-            self.ratios.entry((case, library)).or_default().push(ratio);
+            self.ratios.entry((backend, case, library)).or_default().push(ratio);
             added += 1;
         }
         Ok(added)
     }
 
-    /// The medians over rounds, a column for each library; the misses go to `missed`.
-    pub(crate) fn table(&self, libraries: &[Library], missed: &mut Vec<String>) -> Table {
+    /// The medians over runs, a table for each backend, in it a column for each library; the misses go to `missed`.
+    pub(crate) fn tables(&self, libraries: &[Library], missed: &mut Vec<String>) -> Vec<Table> {
         let names: Vec<&'static str> = libraries.iter().map(|library| library.name).collect();
-        let heading =
-            ["Parhelion / C, in turns in one process"].into_iter().chain(names.iter().copied()).chain(["target"]);
-        let mut table = Table::new(heading);
-        for case in &self.order {
-            let target = mpi_target(case);
-            let mut row = vec![name(case)];
-            for &library in &names {
-                let value = self.ratios.get(&(case.clone(), library)).map(|ratios| median(ratios));
-                // A quotient is already one.
-                let ratio = Ratio::new(value, Some(1.0), target);
-                missed.extend(ratio.missed(&format!("{library}, {}, in turns", name(case))));
-                row.push(ratio.marked());
+        let table = |(backend, title, target): (&'static str, &'static str, Target)| {
+            let heading = [title].into_iter().chain(names.iter().copied()).chain(["target"]);
+            let mut table = Table::new(heading);
+            for case in &self.order {
+                let mut row = vec![name(case)];
+                let mut least: Option<f64> = None;
+                for &library in &names {
+                    let value = self.ratios.get(&(backend, case.clone(), library)).map(|ratios| median(ratios));
+                    let target = target(case, library);
+                    least = least.or(target);
+                    // A quotient is already one.
+                    let ratio = Ratio::new(value, Some(1.0), target);
+                    missed.extend(ratio.missed(&format!("{backend} / {library}, {}, in turns", name(case))));
+                    row.push(ratio.marked());
+                }
+                row.push(least.map_or_else(String::new, |target| format!("≤ {target:.2}")));
+                table.row(row);
             }
-            row.push(target.map_or_else(String::new, |target| format!("≤ {target:.2}")));
-            table.row(row);
-        }
-        table
+            table
+        };
+        BACKENDS.into_iter().map(table).collect()
     }
 }
 
@@ -115,19 +156,32 @@ mod tests {
     use crate::mpi::LIBRARIES;
 
     #[test]
-    fn medians_over_rounds_are_held_to_the_targets() {
+    fn medians_over_runs_are_held_to_the_targets() {
         let mut all = Turns::default();
-        let line = |ratio: f64| format!(r#"{{"bench":"pingpong","case":"8","ratio":{ratio},"ok":true}}"#);
-        let [first, second] = [LIBRARIES[0], LIBRARIES[1]];
+        let line = |backend: &str, ratio: f64| {
+            format!(r#"{{"bench":"pingpong","case":"8","backend":"{backend}","ratio":{ratio}}}"#)
+        };
+        let [open, other] = [LIBRARIES[0], LIBRARIES[2]];
+        assert!(open.name.starts_with("openmpi") && !other.name.starts_with("openmpi"));
         for ratio in [1.01, 1.3, 1.06] {
-            assert_eq!(all.add(first.name, &format!("a word\n{}\n", line(ratio))), Ok(1));
+            assert_eq!(all.add(open.name, &format!("a word\n{}\n", line("mpi", ratio))), Ok(1));
         }
-        all.add(second.name, &line(0.98)).unwrap();
+        all.add(other.name, &line("mpi", 0.98)).unwrap();
+        for library in [open, other] {
+            all.add(library.name, &format!("{}\n{}", line("local", 0.5), line("tcp", 3.1))).unwrap();
+        }
         let mut missed = Vec::new();
-        let text = all.table(&[first, second], &mut missed).text();
-        assert!(text.contains("1.060 > 1.05") && text.contains("0.980") && text.contains("≤ 1.05"), "{text}");
-        assert_eq!(missed, [format!("{}, pingpong 8, in turns: 1.060, not ≤ 1.05", first.name)]);
-        assert!(all.add(first.name, &line(1.0).replace("true", "false")).unwrap_err().contains("wrong result"));
-        assert!(all.add(first.name, "{}").unwrap_err().contains("`bench`"));
+        let [mpi, local, tcp] = all.tables(&[open, other], &mut missed).try_into().map_err(|_| "three").unwrap();
+        assert!(mpi.text().contains("1.060 > 1.05") && mpi.text().contains("0.980"), "{}", mpi.text());
+        assert!(local.text().contains("0.500") && local.text().contains("≤ 0.60"), "{}", local.text());
+        // Only Open MPI sets a target for tcp.
+        assert!(tcp.text().contains("3.100 > 3.00") && tcp.text().contains(" 3.100  ≤ 3.00"), "{}", tcp.text());
+        let expected = [("mpi", "1.060, not ≤ 1.05"), ("tcp", "3.100, not ≤ 3.00")];
+        assert_eq!(
+            missed,
+            expected.map(|(backend, why)| format!("{backend} / {}, pingpong 8, in turns: {why}", open.name))
+        );
+        assert!(all.add(open.name, &line("smoke", 1.0)).unwrap_err().contains("`backend`"));
+        assert!(all.add(open.name, "{}").unwrap_err().contains("`bench`"));
     }
 }

@@ -1,6 +1,16 @@
 /* The C half of in_turns.rs: what ../shared/peers times, as functions of a shared object. */
 #include <mpi.h>
 
+/* Starts MPI unless somebody has; whether it did. */
+int begin(void) {
+  int started;
+  MPI_Initialized(&started);
+  if (!started) MPI_Init(0, 0);
+  return !started;
+}
+
+void end(void) { MPI_Finalize(); }
+
 /* `count` round trips between ranks 0 and 1; the others look on. */
 void round_trips(const void *send, void *receive, int bytes, int rank, long count) {
   for (long i = 0; i < count; i++) {
@@ -14,6 +24,7 @@ void round_trips(const void *send, void *receive, int bytes, int rank, long coun
   }
 }
 
-void sums(const double *send, double *receive, int length, long count) {
+void sums(const double *send, double *receive, int length, int rank, long count) {
+  (void)rank;
   for (long i = 0; i < count; i++) MPI_Allreduce(send, receive, length, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
 }

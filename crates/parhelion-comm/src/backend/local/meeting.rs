@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use super::call::{EAGER, disagreement, eager_bytes, forget_lifetime, input};
 use super::group::Group;
 use super::share::{Calls, own, share};
-use super::spin::{Padded, full_fence};
+use super::spin::{Padded, full_fence, will_write};
 use super::transport::Local;
 use super::wait::{Stop, Wait, Waiting};
 use crate::backend::signature::Signature;
@@ -316,6 +316,9 @@ impl Group {
         }
         slot.number.store(number, Ordering::Release);
         self.notify_others(local);
+        if eager.is_none() {
+            will_write(&*place.left);
+        }
         let wait = MeetingWait { local, call, until: Until::Come(number), seen: 0 };
         if let Err(stop) = local.world.block(local.me, wait)
             && meeting.give_up(local.rank, number)
@@ -323,6 +326,8 @@ impl Group {
             return Err(local.stopped(operation, stop));
         }
         place.own.number.store(number, Ordering::Relaxed);
+        // Everybody has left the collective before this one, so nobody looks at its slot.
+        will_write(&place.slots[1 - parity].number);
 
         // Rule 2.
         let present = Present { meeting, parity };

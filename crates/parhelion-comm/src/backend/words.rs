@@ -79,7 +79,7 @@ pub(crate) struct Posts {
 pub(crate) trait Sentry: Send + Sync {
     /// Whether [`Sentry::ring`] does anything.
     fn rings(&self) -> bool;
-    /// Wakes the peers that have gone to sleep in [`Sentry::wait`]; called after a word was written.
+    /// Called after a word was written: wakes the peers that have gone to sleep in [`Sentry::wait`].
     fn ring(&self);
     /// Waits until a peer's word is large enough.
     fn wait(&self, awaited: &Awaited<'_>) -> Result<()>;

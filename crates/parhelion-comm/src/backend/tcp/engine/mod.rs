@@ -58,6 +58,7 @@ mod state;
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -91,6 +92,8 @@ pub(super) struct Engine {
     spin: Duration,
     /// There are more ranks on this host than cores.
     is_crowded: bool,
+    /// Counts the times that threads of the program came by: not each, but some in any series.
+    visits: AtomicU64,
     state: Mutex<State>,
     /// Also in the state; here for those who sleep on it without the lock.
     epoll: Arc<OwnedFd>,
@@ -193,6 +196,7 @@ impl Engine {
             size,
             spin,
             is_crowded,
+            visits: AtomicU64::new(0),
             state: Mutex::new(state),
             epoll,
             beds: Beds::new()?,
@@ -265,6 +269,13 @@ impl Engine {
         self.look_once();
     }
 
+    /// Keeps the helper away for a while: a thread of the program is here, and will look soon. Costs next to nothing.
+    #[inline]
+    pub(super) fn come_by(&self) {
+        // Two at once may count as one.
+        self.visits.store(self.visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
     /// Makes every thread in [`Engine::wait_until`] ask again.
     pub(super) fn nudge(&self) {
         self.turn().news += 1;
@@ -293,9 +304,10 @@ impl Engine {
     /// A turn of a thread of the program, which keeps the helper away for a while; unless it is the helper itself that runs what
     /// was woken.
     fn visit(&self) -> Turn<'_> {
-        let mut turn = self.turn();
-        turn.crew.visits += u64::from(!progress::is_helper());
-        turn
+        if !progress::is_helper() {
+            self.come_by();
+        }
+        self.turn()
     }
 }
 

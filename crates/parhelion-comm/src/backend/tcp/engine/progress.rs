@@ -3,8 +3,10 @@
 //! 1. A thread that waits looks at the sockets itself, under the lock, for as long as it spins. Then one such thread sleeps on
 //!    epoll and its bell; the others sleep on a condition. Whoever causes news rings the bell and wakes the others.
 //! 2. The helper sleeps on epoll only while no thread waits and none has come by since its last look. A thread that begins to wait
-//!    rings it out of there. Otherwise it naps and looks again; naps grow to [`NAP`], and further while one thread sleeps on
-//!    epoll without a break. Then whoever ends that sleep rings, too.
+//!    rings it out of there. Otherwise it naps and looks again. The end of each nap takes a core from the program for some
+//!    microseconds; until it ends, what comes has to wait if threads have stopped coming by. So a nap lasts a [`PART`] of the time
+//!    since the helper was last needed, from [`SHORT_NAP`] to [`NAP`], and longer only while one thread sleeps on epoll without a
+//!    break. Then whoever ends that sleep rings, too.
 //! 3. Before anybody sleeps on epoll, he arms: peers with rings in shared memory then wake this rank through its sockets
 //!    (see [`shared`](super::shared)).
 //! 4. Epoll is asked for readiness by level and only under the lock; asleep, threads wait for the epoll descriptor itself to
@@ -13,6 +15,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,8 +35,10 @@ const LOOKS: u32 = 8;
 const SPINS: u32 = 32;
 
 /// The helper's shortest nap, and the longest while threads come by.
-const SHORT_NAP: Duration = Duration::from_micros(100);
-const NAP: Duration = Duration::from_millis(1);
+const SHORT_NAP: Duration = Duration::from_micros(500);
+const NAP: Duration = Duration::from_millis(8);
+/// One of so many parts of the time in which threads did everything themselves may pass before the helper sees that they stopped.
+const PART: u32 = 16;
 /// For a sleep that something else ends.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -52,8 +57,6 @@ pub(super) fn is_helper() -> bool {
 pub(super) struct Crew {
     /// Threads in [`Engine::wait_until`].
     waiting: usize,
-    /// How often threads came by.
-    pub(super) visits: u64,
     /// How often threads that do not wait have looked since peers were asked to wake this rank.
     looks: u32,
     /// Whether a waiting thread sleeps on epoll, whether its bell has been rung, and how often one has.
@@ -176,7 +179,7 @@ impl<'a> Visit<'a> {
     fn new(engine: &'a Engine) -> Self {
         let mut state = engine.lock();
         state.crew.waiting += 1;
-        state.crew.visits += 1;
+        engine.come_by();
         if state.crew.helper_serves {
             engine.beds.ring_helper(&mut state.crew);
         }
@@ -293,7 +296,7 @@ impl Engine {
     /// Serves while nobody else does, until the engine stops.
     pub(super) fn help(&self) {
         HELPS.set(true);
-        let (mut visits, mut sleeps, mut nap) = (0, 0, SHORT_NAP);
+        let (mut visits, mut sleeps, mut nap, mut needed) = (0, 0, SHORT_NAP, Instant::now());
         loop {
             let mut turn = self.turn();
             if std::mem::take(&mut turn.crew.helper_rung) {
@@ -302,21 +305,27 @@ impl Engine {
             if turn.crew.stop {
                 return;
             }
-            turn.timers(Instant::now());
-            let is_served = turn.crew.waiting > 0 || turn.crew.visits != visits;
-            visits = turn.crew.visits;
+            let now = Instant::now();
+            turn.timers(now);
+            let came_by = self.visits.load(Ordering::Relaxed);
+            let is_served = turn.crew.waiting > 0 || came_by != visits;
+            visits = came_by;
+            // Not all who come by look.
+            if is_served && turn.crew.waiting == 0 && turn.look() {
+                needed = now;
+            }
             let due = turn.next_timer.saturating_duration_since(Instant::now());
             let bell = PollFd::new(&self.beds.helper_bell, PollFlags::IN);
             if is_served {
                 let in_one_sleep = turn.crew.asleep && turn.crew.sleeps == sleeps;
                 sleeps = turn.crew.sleeps;
-                nap = if in_one_sleep { nap * 2 } else { NAP.min(nap * 2) }.min(LONG);
+                let part = now.duration_since(needed) / PART;
+                nap = if in_one_sleep { LONG.min(nap * 2) } else { part.clamp(SHORT_NAP, NAP) };
                 turn.crew.helper_naps = nap > NAP;
                 drop(turn);
                 doze(&mut [bell], nap.min(due));
                 self.lock().crew.helper_naps = false;
             } else {
-                nap = SHORT_NAP;
                 turn.crew.looks = 0;
                 if turn.arm() {
                     turn.crew.helper_serves = true;
@@ -328,7 +337,9 @@ impl Engine {
                 let mut turn = self.turn();
                 turn.crew.helper_serves = false;
                 turn.sockets_matter = true;
-                turn.look();
+                if turn.look() {
+                    needed = Instant::now();
+                }
             }
         }
     }

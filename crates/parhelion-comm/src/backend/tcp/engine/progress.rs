@@ -38,7 +38,7 @@ const SPINS: u32 = 32;
 const SHORT_NAP: Duration = Duration::from_micros(500);
 const NAP: Duration = Duration::from_millis(8);
 /// One of so many parts of the time in which threads did everything themselves may pass before the helper sees that they stopped.
-const PART: u32 = 16;
+const PART: u32 = 4;
 /// For a sleep that something else ends.
 const LONG: Duration = Duration::from_secs(3600);
 

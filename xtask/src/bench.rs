@@ -86,6 +86,9 @@ pub(crate) struct Options {
     /// Two short rounds instead of five: a first look, not numbers to publish
     #[arg(long)]
     quick: bool,
+    /// Rounds, each of which runs every program once [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "quick")]
+    rounds: Option<u32>,
     /// Only this library (a name that `cargo xtask mpi` prints), and the local backend
     #[arg(long, value_name = "NAME", value_parser = LIBRARIES.map(|library| library.name))]
     library: Option<String>,
@@ -110,7 +113,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         None => println!("   the C peers are not measured: ../shared/peers does not exist"),
     }
     warn_if_busy();
-    let rounds = if options.quick { 2 } else { 5 };
+    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 });
     let has = |part| options.parts.is_empty() || options.parts.contains(&part);
     let mut bench =
         Bench { quick: options.quick, ours, has_peers: peers.is_some(), rounds, stolen: 0.0, failures: Vec::new() };
@@ -167,7 +170,7 @@ struct Bench<'a> {
     quick: bool,
     ours: &'a Path,
     has_peers: bool,
-    rounds: usize,
+    rounds: u32,
     /// The largest share of the processors' time, in percent, that the host kept back during a run that counts.
     stolen: f64,
     failures: Vec<String>,
@@ -261,7 +264,8 @@ impl Bench<'_> {
 
     /// Processes over tcp beside bare sockets and beside `library`: their tables, and a closing sentence.
     fn tcp(&mut self, library: &Library, missed: &mut Vec<String>) -> Result<(Vec<Table>, String)> {
-        let (mut messages, mut exchanges) = (Measurements::default(), ExchangeTimes::default());
+        let program = steps::build_release_example("halo_in_turns")?;
+        let (mut messages, mut halos) = (Measurements::default(), halo::InTurns::default());
         let mut starts = Vec::new();
         for round in 1..=self.rounds {
             println!("== processes over tcp, round {round} of {}", self.rounds);
@@ -274,19 +278,13 @@ impl Bench<'_> {
             if self.has_peers {
                 self.measure("pingpong", Some(Side::Peer(library.name)), peer(library, "pingpong"), &mut add)?;
             }
-            let mut add = |side, out: &str| exchanges.add(side, out);
-            for case in halo::cases() {
-                for (side, mut command) in
-                    [(Side::Mpi(library.name), self.mpi(library, "halo")), (Side::Tcp, self.over_tcp("halo"))]
-                {
-                    command.args(&case.ours).args(["--scheme", "shared"]);
-                    self.measure("halo", Some(side), command, &mut add)?;
-                }
+            for _ in 0..turns::RUNS {
+                let command = turns::of_halos(&program, library, RANKS)?;
+                self.measure("halos in turns", Some(Side::Tcp), command, &mut |_, out| halos.add(out))?;
             }
             starts.extend(self.start()?);
         }
-        let tables =
-            vec![messages.beside_sockets(library.name, missed), halo::tcp_beside_mpi(&exchanges, library.name, missed)];
+        let tables = vec![messages.beside_sockets(library.name, missed), halos.table(library.name, missed)];
         let closing = (!starts.is_empty()).then(|| {
             let seconds = median(&starts);
             let verdict = if seconds <= START_TARGET { "ok" } else { "MISSED" };

@@ -61,14 +61,30 @@ pub(crate) fn as_guest(program: &Path, library: &Library, ranks: usize) -> Comma
 
 /// The same with connections of our own beside the library's, and with threads.
 pub(crate) fn beside(program: &Path, library: &Library, ranks: usize) -> Result<Command> {
-    let secret = object(library).with_extension("secret");
-    write_secret(&secret).map_err(|e| format!("cannot write {}: {e}", secret.display()))?;
+    let mut command = who_find_each_other(library, ranks)?;
+    command.env("PARHELION_BACKEND", "tcp").arg(program).arg(object(library));
+    Ok(command)
+}
+
+/// The run of the example that exchanges halos under the library and over connections of our own.
+pub(crate) fn of_halos(program: &Path, library: &Library, ranks: usize) -> Result<Command> {
+    let mut command = who_find_each_other(library, ranks)?;
+    command.env("PARHELION_MPI_LIB", library.path()).arg(program);
+    Ok(command)
+}
+
+/// Ranks of `library` with what the `tcp` backend needs besides.
+fn who_find_each_other(library: &Library, ranks: usize) -> Result<Command> {
+    let folder = root().join("target/peers");
+    let secret = folder.join("secret");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| write_secret(&secret))
+        .map_err(|e| format!("cannot write {}: {e}", secret.display()))?;
     // Closed again at once: nobody else here looks for a port meanwhile.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let address = free.map_err(|e| format!("no port is free: {e}"))?;
     let mut command = library.bound_command(ranks);
-    command.env("PARHELION_BACKEND", "tcp").env("PARHELION_RENDEZVOUS", address.to_string());
-    command.env("PARHELION_SECRET_FILE", secret).arg(program).arg(object(library));
+    command.env("PARHELION_RENDEZVOUS", address.to_string()).env("PARHELION_SECRET_FILE", secret);
     Ok(command)
 }
 

@@ -37,7 +37,8 @@ const SPINS: u32 = 32;
 /// The helper's shortest nap, and the longest while threads come by.
 const SHORT_NAP: Duration = Duration::from_micros(500);
 const NAP: Duration = Duration::from_millis(8);
-/// One of so many parts of the time in which threads did everything themselves may pass before the helper sees that they stopped.
+/// How many times as long threads have done everything themselves when the helper takes a nap: it notices late that they have
+/// stopped, but by a part only.
 const PART: u32 = 4;
 /// For a sleep that something else ends.
 const LONG: Duration = Duration::from_secs(3600);

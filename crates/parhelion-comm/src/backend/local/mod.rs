@@ -22,6 +22,7 @@ mod send;
 mod share;
 mod signals;
 mod spin;
+mod stream;
 mod transport;
 mod wait;
 mod window;

@@ -4,6 +4,7 @@
 //! [`share`] does one rank's part of the work for everybody (a segment of a reduction, for all who receive it). Either way
 //! elements are combined in rank order, so every rank gets the same bits whoever computed them.
 
+use super::stream::Stream;
 use crate::backend::{Collective, CollectiveKind as Kind, Counts};
 use crate::op::Kernel;
 
@@ -167,6 +168,20 @@ unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
+/// Copies past the caches, if that is wanted.
+///
+/// # Safety
+/// As [`std::ptr::copy_nonoverlapping`], save that both may be the same where there is no stream.
+unsafe fn put(stream: &Option<Stream>, from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match stream {
+            Some(stream) => stream.copy(from, to, bytes),
+            None => copy(from, to, bytes),
+        }
+    }
+}
+
 /// A scratch tile, aligned for every element.
 #[repr(C, align(64))]
 struct Tile([std::mem::MaybeUninit<u8>; TILE]);
@@ -217,8 +232,9 @@ unsafe fn segment(
     let (call, finish) = (calls.call(i), ranks.len());
     let size = call.element.size;
     let first = dests.next().expect("a reduction has a receiver");
+    let stream = Stream::beyond_caches(2 * calls.size() * call.send_count() * size);
     // The result goes straight to the first receiver, unless that is an input too.
-    let direct = ranks.clone().all(|r| !std::ptr::eq(calls.send(r), calls.recv(first)));
+    let direct = stream.is_none() && ranks.clone().all(|r| !std::ptr::eq(calls.send(r), calls.recv(first)));
     with_scratch(call.element, |scratch, tile| {
         let mut at = from;
         while at < to {
@@ -228,9 +244,9 @@ unsafe fn segment(
                 let here = calls.recv(first).add(at * size);
                 let out = if direct { here } else { scratch };
                 fold_into(calls, i, ranks.clone(), at, n, out, finish);
-                copy(out, here, n * size);
+                put(&stream, out, here, n * size);
                 for dest in dests.clone() {
-                    copy(out, calls.recv(dest).add(at * size), n * size);
+                    put(&stream, out, calls.recv(dest).add(at * size), n * size);
                 }
             }
             at += n;

@@ -1,4 +1,4 @@
-//! A rank that fails or panics alone while the others wait for it: the example `ending` on every carrier.
+//! A rank that fails, panics or returns while the others need it: the example `ending` on every carrier.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::ranks::{Selection, row, say};
 use crate::report::{Report, Verdict};
 
 const RANKS: usize = 3;
-const WAYS: [&str; 3] = ["fails", "panics", "panics-sending"];
+const RETURNS: &str = "returns";
+const WAYS: [&str; 4] = ["fails", "panics", "panics-sending", RETURNS];
 /// What the rank says.
 const WORDS: &str = "on purpose";
 /// Many times the seconds it takes.
@@ -41,6 +42,11 @@ pub(crate) fn run(launcher: &Path, program: &Path, selection: &Selection<'_>, re
 fn judge(way: &str, ran: &Ran) -> Verdict {
     if ran.timed_out() {
         Verdict::failed(format!("a rank {way}: the others wait for ever"))
+    } else if way == RETURNS {
+        match ran.end.success() {
+            true => Verdict::passed(),
+            false => Verdict::failed(format!("a rank {way}, and the others fail ({})", ran.end)),
+        }
     } else if ran.end.success() {
         Verdict::failed(format!("a rank {way}: the program says that it went well"))
     } else if !(ran.err.contains(WORDS) || ran.out.contains(WORDS)) {

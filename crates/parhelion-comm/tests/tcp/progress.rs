@@ -1,5 +1,8 @@
 //! What goes on without calls, and what must not grow.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use parhelion_comm::Op;
 
 use crate::{play, raise_flag, wait_for_flag, world};
@@ -10,7 +13,11 @@ pub(crate) fn part(word: &str) {
         "alone" => alone(),
         "communicators" => communicators(),
         "unreceived" => unreceived(),
-        _ => unreachable!("{word} is no part"),
+        "unmatched" => unmatched(),
+        _ => match word.strip_prefix("returned ") {
+            Some(rank) => returned(rank.parse().expect("a rank")),
+            None => unreachable!("{word} is no part"),
+        },
     }
 }
 
@@ -102,4 +109,45 @@ fn unreceived() {
 #[test]
 fn messages_that_nobody_received_go_with_their_communicator() {
     play(2, "progress unreceived", &[]);
+}
+
+/// Rank `early` begins collectives, drops them and returns, before the others begin theirs.
+fn returned(early: usize) {
+    world(|world| {
+        let is_early = world.rank() == early;
+        if !is_early {
+            sleep(Duration::from_millis(200));
+        }
+        let sums: Vec<_> = (0..20u64).map(|i| world.iall_reduce(vec![i; 1000], Op::Sum)).collect::<Result<_, _>>()?;
+        if is_early {
+            return Ok(());
+        }
+        for (i, sum) in sums.into_iter().enumerate() {
+            assert_eq!(sum.wait()?, vec![(world.size() * i) as u64; 1000]);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_rank_that_returns_first_finishes_what_it_has_begun() {
+    for (early, shared_memory) in [(0, "1"), (1, "1"), (2, "1"), (0, "0"), (2, "0")] {
+        play(3, &format!("progress returned {early}"), &[("PARHELION_SHARED_MEMORY", shared_memory)]);
+    }
+}
+
+/// Every rank begins a collective that no other begins, drops it and returns.
+fn unmatched() {
+    world(|world| {
+        let made: Vec<_> = (0..world.size()).map(|_| world.dup()).collect::<Result<_, _>>()?;
+        drop(made[world.rank()].ibarrier()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn collectives_that_cannot_be_finished_keep_nobody_for_long() {
+    let begin = Instant::now();
+    play(3, "progress unmatched", &[]);
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }

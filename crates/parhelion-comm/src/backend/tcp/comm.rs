@@ -6,7 +6,7 @@
 //! jobs, those among some ranks, and those by which groups are made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::engine::{Channel, Engine, Envelope, Fault, Operation};
@@ -26,13 +26,16 @@ pub(super) struct World {
     hosts: Vec<usize>,
     /// Counts the contexts that this rank has taken.
     taken: AtomicU64,
+    /// Collectives in flight of this rank: begun, and not over.
+    pub(super) in_flight: AtomicUsize,
     /// The last error of a communication call was a lost peer.
     pub(super) saw_loss: AtomicBool,
 }
 
 impl World {
     pub(super) fn new(engine: Arc<Engine>, config: Config, hosts: Vec<usize>) -> Arc<Self> {
-        Arc::new(World { engine, config, hosts, taken: AtomicU64::new(0), saw_loss: AtomicBool::new(false) })
+        let (taken, in_flight, saw_loss) = (AtomicU64::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(World { engine, config, hosts, taken, in_flight, saw_loss })
     }
 
     /// A context that nobody has had. 0 is the world's.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::comm::Comm;
+use super::comm::{Comm, World};
 use super::lane::TcpLane;
 use crate::backend::messages::{Call, Fault, Outcome, by_messages, check};
 use crate::backend::{Collective, Keep, NO_STATUS, Pending};
@@ -47,8 +47,12 @@ pub(super) unsafe fn start(comm: &Arc<Comm>, call: &Collective<'static>) -> Box<
     let call = unsafe { Call::of(call) };
     let operation = call.kind.name();
     let lane = TcpLane::open(comm, operation);
-    // SAFETY: as above.
-    let job = Box::pin(unsafe { stages(lane, call, true) });
+    let counted = Counted::new(comm);
+    let job = Box::pin(async move {
+        let _counted = counted;
+        // SAFETY: as above.
+        unsafe { stages(lane, call, true) }.await
+    });
     let task = Arc::new(Task {
         comm: comm.clone(),
         state: AtomicU8::new(QUEUED),
@@ -92,6 +96,22 @@ pub(super) fn block_on<T>(comm: &Comm, operation: &'static str, job: impl Future
         comm.engine().wait_until(comm.timeout(), ask);
     }
     outcome.unwrap_or_else(|| Err(comm.late(operation).into())).map_err(Fault::surface)
+}
+
+/// One of the collectives in flight of this rank, until it is over or given up.
+struct Counted(Arc<World>);
+
+impl Counted {
+    fn new(comm: &Comm) -> Self {
+        comm.world.in_flight.fetch_add(1, Ordering::Relaxed);
+        Counted(comm.world.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;

@@ -40,6 +40,9 @@ where
         // First the others hear of that end itself, not of this one; and whoever looks which process ended first sees the cause.
         engine.wait_until(Some(BEHIND), || false);
     }
+    if !failed {
+        engine.finish(|| world.in_flight.load(Ordering::Relaxed) == 0);
+    }
     engine.leave(!failed);
     match outcome {
         Ok(result) => Ok(vec![result.map_err(|error| Failure { error, lost_peer })]),

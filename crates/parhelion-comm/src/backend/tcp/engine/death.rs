@@ -95,6 +95,36 @@ impl State {
             });
         }
         self.fail_receives(rank, end);
+        self.look_whether_all_are_over();
+    }
+
+    /// The program of `rank` is over. To rank 0 that matters, which tells the others when it was the last.
+    pub(super) fn program_is_over(&mut self, rank: usize) {
+        self.over[rank] = true;
+        self.look_whether_all_are_over();
+    }
+
+    fn look_whether_all_are_over(&mut self) {
+        if self.me != 0 || self.all_over || !(0..self.size).all(|rank| self.over[rank] || self.ended[rank].is_some()) {
+            return;
+        }
+        self.all_over = true;
+        self.news += 1;
+        for peer in 1..self.size {
+            if self.over[peer] {
+                self.push(peer, &Frame::control(Kind::Over, 0, 0));
+            }
+        }
+    }
+
+    /// Whether nobody is left who might yet begin what this rank waits for, or tell it so.
+    fn is_late(&self) -> bool {
+        self.all_over || self.death.is_some() || self.me != 0 && self.links[0].wires.is_empty()
+    }
+
+    /// Whether bytes of a long message are on their way.
+    fn is_moving(&self) -> bool {
+        !self.pulls.is_empty() || self.links.iter().any(|link| !link.out.is_empty() || !link.arriving.is_empty())
     }
 
     /// Rank 0 tells all, others tell rank 0.
@@ -240,7 +270,7 @@ impl State {
     }
 
     /// Nothing more comes from a rank that has said goodbye, and nothing reaches it.
-    fn part_with(&mut self, peer: usize, end: End) {
+    pub(super) fn part_with(&mut self, peer: usize, end: End) {
         if self.me == 0 {
             self.tell(peer, end);
         }
@@ -323,6 +353,33 @@ impl State {
 }
 
 impl Engine {
+    /// Waits until what this rank's program, which has returned, has begun is over, as `is_over` says. The others may begin their
+    /// part of it at any time; once their programs have returned, too, it is given up when nothing happens for a second.
+    pub(in crate::backend::tcp) fn finish(&self, is_over: impl Fn() -> bool) {
+        {
+            let mut state = self.turn();
+            if state.me == 0 {
+                state.program_is_over(0);
+            } else if !is_over() {
+                state.push(0, &Frame::control(Kind::Over, 0, 0));
+            }
+        }
+        loop {
+            let (news, limit) = {
+                let state = self.turn();
+                (state.news, state.is_late().then_some(SHORT))
+            };
+            if is_over() {
+                return;
+            }
+            let has_news = self.wait_until(limit, || is_over() || self.lock().news != news);
+            if !has_news && !self.lock().is_moving() {
+                tracing::warn!(rank = self.me, "what was begun and not waited for cannot be finished: no other rank takes part");
+                return;
+            }
+        }
+    }
+
     /// Ends this rank: its program returned (`ok`), or failed. Says goodbye, serves what is under way, and returns when the
     /// other ranks know, rank 0 when they have ended, too. Bounded by about a second where this rank or another has failed.
     pub(in crate::backend::tcp) fn leave(&self, ok: bool) {

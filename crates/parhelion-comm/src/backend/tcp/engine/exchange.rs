@@ -37,6 +37,10 @@ impl State {
             // SAFETY: the caller's promise.
             return unsafe { self.send_to_self(buf, envelope, channel, is_eager) };
         }
+        if let Some(end) = self.leaving {
+            // Goodbye is said. Whoever still sends belongs to nothing that the program waits for.
+            return Handle::Over(Err(Fault::Lost { rank: self.me, how: end.how() }));
+        }
         if let Some(fault) = self.fault(dest) {
             // Whether the goodbye of a rank that returned is here already must make no difference to what it does not receive.
             let is_in_vain = is_eager && self.ended[dest].is_some_and(|end| !end.is_death());

@@ -55,9 +55,11 @@ pub(super) enum Kind {
     RingRefused,
     /// The last frame of the sender on this wire but signs of life: the others come through its ring.
     Switch,
+    /// To rank 0: the sender's program is over, and what it has begun goes on. From rank 0: the programs of all are over.
+    Over,
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind::Eager,
     Kind::Offer,
     Kind::Accept,
@@ -75,6 +77,7 @@ const KINDS: [Kind; 17] = [
     Kind::RingTaken,
     Kind::RingRefused,
     Kind::Switch,
+    Kind::Over,
 ];
 
 /// What is wrong with a frame.

@@ -29,8 +29,9 @@
 //!
 //! # How ranks end
 //!
-//! A rank that leaves says *goodbye* on all its links: it starts no more messages. It goes on serving those under way, and is gone
-//! when each peer has answered. A wire that closes without goodbye, stays silent, or brings what cannot be understood means that
+//! A rank whose program has returned finishes what that has begun, for which it may need ranks whose programs go on. When none
+//! does, or there is nothing to finish, it says *goodbye* on all its links: it starts no more messages. It goes on serving those
+//! under way, and is gone when each peer has answered. A wire that closes without goodbye, stays silent, or brings what cannot be understood means that
 //! its peer is lost. Rank 0, to which every rank has a link from the start, hears of each end and tells all. An operation that
 //! can only be completed by a rank that ended fails; what has arrived whole before can still be received.
 
@@ -152,6 +153,8 @@ impl Engine {
             ended: vec![None; size],
             told: vec![false; size],
             death: None,
+            over: vec![false; size],
+            all_over: false,
             leaving: None,
             began_leaving: now,
             noted: false,

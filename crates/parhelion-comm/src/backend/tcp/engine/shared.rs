@@ -261,8 +261,10 @@ impl State {
             if wake {
                 self.wake(peer);
             }
-            if let Err(flaw) = read {
-                self.end(peer, End::Garbled(flaw));
+            match (read, self.ended[peer]) {
+                (Ok(()), _) => {}
+                (Err(flaw), None) => self.end(peer, End::Garbled(flaw)),
+                (Err(_), Some(end)) => self.part_with(peer, end),
             }
         }
         self.flush_dirty();

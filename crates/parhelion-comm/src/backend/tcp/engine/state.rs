@@ -43,6 +43,9 @@ pub(super) struct State {
     pub(super) told: Vec<bool>,
     /// When the first rank died, or this one failed.
     pub(super) death: Option<Instant>,
+    /// Whose programs are over, as far as this rank has to know; whether all are.
+    pub(super) over: Vec<bool>,
+    pub(super) all_over: bool,
     /// How this rank ends, once it does.
     pub(super) leaving: Option<End>,
     pub(super) began_leaving: Instant,
@@ -398,6 +401,12 @@ impl State {
             Kind::RingTaken => self.ring_answered(peer, true)?,
             Kind::RingRefused => self.ring_answered(peer, false)?,
             Kind::Switch => self.ring_stands(peer)?,
+            Kind::Over if self.me == 0 => self.program_is_over(peer),
+            Kind::Over if peer == 0 => {
+                self.all_over = true;
+                self.news += 1;
+            }
+            Kind::Over => return Err(Flaw::Kind),
         }
         Ok(())
     }

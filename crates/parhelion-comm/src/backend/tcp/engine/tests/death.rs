@@ -87,6 +87,14 @@ fn what_a_rank_sent_before_it_returned_arrives() {
 }
 
 #[test]
+fn whoever_sends_after_the_goodbye_of_its_own_rank_fails() {
+    for engine in ranks(2, Over::Tcp, Arc::clone) {
+        let me = engine.rank();
+        assert_eq!(send(&engine, &[1], 1 - me, 1), Err(lost(me, "returned")));
+    }
+}
+
+#[test]
 fn offers_to_a_rank_that_returned_fail_and_it_does_not_wait_for_them() {
     ranks(2, Over::Tcp, |engine| {
         if engine.rank() == 0 {
@@ -281,6 +289,7 @@ fn a_peer_that_breaks_the_protocol_is_lost() {
         (frame(Kind::Goodbye, 3, 0, 0).encode().to_vec(), Flaw::Tag),
         (frame(Kind::Ended, 1, 0, u64::MAX).encode().to_vec(), Flaw::Id),
         (frame(Kind::Ended, 0, 0, 1).encode().to_vec(), Flaw::Tag),
+        (frame(Kind::Over, 0, 1, 0).encode().to_vec(), Flaw::Length),
         (flood, Flaw::Credit),
         (frame(Kind::Offer, 2, 9, 0).encode().to_vec(), Flaw::Id),
         (twice(frame(Kind::Offer, 2, 9, 5), frame(Kind::Offer, 99, 8, 5)), Flaw::Id),

@@ -137,3 +137,24 @@ fn a_peer_whose_ring_says_what_cannot_be_is_lost() {
         });
     }
 }
+
+#[test]
+fn a_peer_that_writes_after_its_goodbye_holds_nobody() {
+    let (said, over) = (Barrier::new(2), Barrier::new(2));
+    ranks(2, Over::Rings, |engine| {
+        stand(engine, 1 - engine.rank());
+        if engine.rank() == 1 {
+            let goodbye = Frame { tag: 1, ..Frame::control(Kind::Goodbye, 0, 0) };
+            let message = Frame { tag: 1, channel: CHANNEL, ..Frame::control(Kind::Eager, 0, 0) };
+            let frames = [&goodbye.encode()[..], &message.encode(), &[]];
+            engine.lock().links[0].ring_out.up().unwrap().write(frames).unwrap();
+            said.wait();
+            over.wait();
+            return vanish(engine);
+        }
+        said.wait();
+        assert_eq!(recv(engine, 8, Some(1), Some(1)), Err(lost(1, "returned")));
+        engine.leave(true);
+        over.wait();
+    });
+}

@@ -374,7 +374,10 @@ impl Engine {
             }
             let has_news = self.wait_until(limit, || is_over() || self.lock().news != news);
             if !has_news && !self.lock().is_moving() {
-                tracing::warn!(rank = self.me, "what was begun and not waited for cannot be finished: no other rank takes part");
+                tracing::warn!(
+                    rank = self.me,
+                    "what was begun and not waited for cannot be finished: no other rank takes part"
+                );
                 return;
             }
         }

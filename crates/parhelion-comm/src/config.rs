@@ -94,7 +94,7 @@ impl FromStr for ThreadLevel {
 /// | `deadlock_detection` | `PARHELION_DEADLOCK_DETECTION` = `0`, `1` | on |
 /// | `shared_memory` | `PARHELION_SHARED_MEMORY` = `0`, `1` | on |
 /// | `trace` | `PARHELION_TRACE` = `0`, `1` | off |
-/// | `spin` | `PARHELION_SPIN` = microseconds | 20 (local) or 1000 (tcp), or 1 with more ranks than cores |
+/// | `spin` | `PARHELION_SPIN` = microseconds | 20, or 1 with more ranks than cores (local); 1000 (tcp) |
 /// | `join_timeout` | `PARHELION_JOIN_TIMEOUT` = seconds | 60 |
 /// | `heartbeat` | `PARHELION_HEARTBEAT` = seconds | 30 |
 /// | `bind` | `PARHELION_BIND` = IP address | loopback, or the address that reaches rank 0 |

@@ -81,10 +81,9 @@ use crate::backend::SendMode;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long a wait spins before it sleeps, where each rank of this host has a core of its own, and where not. To be woken takes
-/// some 50 microseconds, and the peer may be copying a message of a megabyte.
+/// How long a wait spins before it sleeps: to be woken takes some 50 microseconds, and the peer may be copying a message of a
+/// megabyte. Also where ranks share cores: then a spin yields at every look, and costs less than to sleep and be woken.
 const SPIN: Duration = Duration::from_millis(1);
-const SHORT_SPIN: Duration = Duration::from_micros(1);
 
 /// One rank's end of all its connections. All ranks in its interface are ranks of the world.
 pub(super) struct Engine {
@@ -131,7 +130,7 @@ impl Engine {
         let host = |rank: usize| (roster[rank].unix.map(|(host, _)| host), roster[rank].tcp.ip());
         let neighbours = (0..size).filter(|rank| host(*rank) == host(me)).count();
         let is_crowded = neighbours > cores();
-        let spin = config.spin.unwrap_or(if is_crowded { SHORT_SPIN } else { SPIN });
+        let spin = config.spin.unwrap_or(SPIN);
         if config.shared_memory {
             remote::permit();
         }

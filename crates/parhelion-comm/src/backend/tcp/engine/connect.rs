@@ -152,9 +152,13 @@ impl State {
         }
         for peer in 0..self.size {
             let Dial::Going { since, again, refused } = self.links[peer].dial else { continue };
-            if self.ended[peer].is_some() {
+            if let Some(end) = self.ended[peer] {
                 self.links[peer].dial = Dial::Idle;
                 self.news += 1;
+                if self.links[peer].wires.is_empty() {
+                    // What was to go on the wire that was dialled.
+                    self.part_with(peer, end);
+                }
                 continue;
             }
             pending = true;

@@ -95,6 +95,19 @@ fn whoever_sends_after_the_goodbye_of_its_own_rank_fails() {
 }
 
 #[test]
+fn what_was_to_go_to_a_rank_that_returned_holds_nobody() {
+    // Whoever knocks there is in the system's queue and hears nothing.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    ranks(3, Over::Tcp, |engine| {
+        if engine.rank() == 1 {
+            engine.lock().roster[2].tcp = deaf.local_addr().unwrap();
+            send(engine, &[1], 2, 1).unwrap();
+            assert_eq!(recv(engine, 1, Some(2), Some(1)), Err(lost(2, "returned")));
+        }
+    });
+}
+
+#[test]
 fn offers_to_a_rank_that_returned_fail_and_it_does_not_wait_for_them() {
     ranks(2, Over::Tcp, |engine| {
         if engine.rank() == 0 {

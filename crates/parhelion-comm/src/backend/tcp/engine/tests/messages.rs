@@ -379,9 +379,13 @@ fn the_route_to_each_rank_is_known() {
 #[test]
 fn all_links_can_stand_from_the_start() {
     let config = Config { connect_all: true, ..config() };
+    // A rank that returns takes its links with it.
+    let stood = std::sync::Barrier::new(4);
     ranks_with(4, Over::Tcp, &config, |engine| {
         let stands = || (0..4).all(|rank| rank == engine.rank() || engine.lock().links[rank].sends_on.is_some());
-        assert!(engine.wait_until(Some(LIMIT), stands));
+        let all_stand = engine.wait_until(Some(LIMIT), stands);
+        stood.wait();
+        assert!(all_stand);
     });
 }
 

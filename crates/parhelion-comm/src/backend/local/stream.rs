@@ -21,7 +21,8 @@ mod wide {
             static LAST_LEVEL: OnceLock<usize> = OnceLock::new();
             // Less than any last-level cache of a machine with several cores.
             const LITTLE: usize = 1 << 20;
-            (bytes >= LITTLE && bytes >= *LAST_LEVEL.get_or_init(last_level)).then_some(Stream(()))
+            // Not `then_some`: it would make one that is not wanted, and drop it, at the price of a fence.
+            (bytes >= LITTLE && bytes >= *LAST_LEVEL.get_or_init(last_level)).then(|| Stream(()))
         }
 
         /// # Safety

@@ -7,7 +7,7 @@
 //! 3. Small send parts travel in the slot ([`EAGER`]); then each rank computes its own result and leaves. It may write its next
 //!    slot at once: that has the other parity, and the one after it needs all to have come to `s + 1`, so to have left `s`.
 //! 4. Else each does its share on everybody's buffers, counts that in its `left`, and stays until all have. Only then may the
-//!    buffers go.
+//!    buffers go, and the call itself, which the slot only points to. By this rule it is left, too, when calls differ.
 //!
 //! Giving up (a timeout, a deadlock) must not cross with others going on. Who has seen all slots say `s` goes on if, after a
 //! full fence, `withdrawing` is unset. Who gives up sets `withdrawing`, and after a full fence takes its slot back only if
@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::call::{EAGER, disagreement, eager_bytes, forget_lifetime, input};
+use super::call::{EAGER, disagreement, eager_bytes, input};
 use super::group::Group;
 use super::share::{Calls, own, share};
 use super::spin::{Padded, full_fence, will_write};
@@ -45,8 +45,8 @@ struct Shown {
     input: *const u8,
     recv: *mut u8,
     data: [MaybeUninit<u8>; EAGER],
-    signature: Signature,
-    call: Collective<'static>,
+    /// Lives as rule 4 says.
+    call: *const Collective<'static>,
 }
 
 /// Where the blocking collectives of one communicator meet.
@@ -149,7 +149,7 @@ impl Present<'_> {
     }
 }
 
-/// Reads send parts where they are.
+/// Reads calls and send parts where they are, until this rank leaves by rule 4.
 struct InPlace<'a>(Present<'a>);
 
 impl Calls for InPlace<'_> {
@@ -158,7 +158,8 @@ impl Calls for InPlace<'_> {
     }
 
     fn call(&self, rank: usize) -> &Collective<'_> {
-        &self.0.slot(rank).call
+        // SAFETY: rule 4: who reads in place has not left, so nobody has.
+        unsafe { &*self.0.slot(rank).call }
     }
 
     fn send(&self, rank: usize) -> *const u8 {
@@ -294,18 +295,15 @@ impl Group {
         let eager = eager_bytes(call);
 
         // Rule 1.
-        let signature = Signature::of(call);
-        let digest = signature.digest();
+        let digest = Signature::of(call).digest();
         let slot = &place.slots[parity];
         let shown = slot.shown.get().cast::<Shown>();
-        // SAFETY: this rank's slot, by its busy thread; nobody reads it before its number is set (rule 3). The call's borrows
-        // outlive the readers: they end before this function returns (rules 3 and 4).
+        // SAFETY: this rank's slot, by its busy thread; nobody reads it before its number is set (rule 3).
         unsafe {
             (&raw mut (*shown).digest).write(digest);
             (&raw mut (*shown).input).write(input(call));
             (&raw mut (*shown).recv).write(call.recv);
-            (&raw mut (*shown).signature).write(signature);
-            (&raw mut (*shown).call).write(forget_lifetime(call));
+            (&raw mut (*shown).call).write(std::ptr::from_ref(call).cast());
             if let Some(bytes) = eager
                 && bytes > 0
                 && (call.kind != Kind::Broadcast || local.rank == call.root)
@@ -334,7 +332,7 @@ impl Group {
         let p = self.ranks.len();
         if (0..p).any(|r| present.slot(r).digest != digest) || call.varying || call.refused {
             let calls = InPlace(Present { meeting, parity });
-            let signatures: Vec<Signature> = (0..p).map(|r| present.slot(r).signature).collect();
+            let signatures: Vec<Signature> = (0..p).map(|r| Signature::of(calls.call(r))).collect();
             if let Some(text) = disagreement(&signatures, &calls) {
                 // Pointers of the others were not used beyond their counts, which live until they have left as well.
                 self.part(local, call);

@@ -106,7 +106,7 @@ pub(super) unsafe fn share(calls: &impl Calls, i: usize) {
             let (from, to) = piece(first.send_count(), size, i, p);
             // The own result first: it is nearest when the rank goes on.
             // SAFETY: as above.
-            unsafe { segment(calls, i, 0..p, from, to, (0..p).map(|k| (i + k) % p)) };
+            unsafe { segment(calls, i, 0..p, from, to, (i..p).chain(0..i)) };
         }
         Kind::Reduce => {
             let (from, to) = piece(first.send_count(), size, i, p);
@@ -153,8 +153,9 @@ impl Collective<'_> {
 
 /// Share `i` of `count` elements cut for `p`: whole cache lines where there are enough.
 fn piece(count: usize, size: usize, i: usize, p: usize) -> (usize, usize) {
-    let grain = (64 / size.max(1)).max(1);
-    let per = count.div_ceil(p).div_ceil(grain) * grain;
+    // A power of two; of elements that do not fill lines, some more.
+    let grain = 64 >> size.max(1).ilog2().min(6);
+    let per = (count.div_ceil(p) + grain - 1) & !(grain - 1);
     ((per * i).min(count), (per * (i + 1)).min(count))
 }
 
@@ -186,11 +187,16 @@ unsafe fn put(stream: &Option<Stream>, from: *const u8, to: *mut u8, bytes: usiz
 #[repr(C, align(64))]
 struct Tile([std::mem::MaybeUninit<u8>; TILE]);
 
-/// Runs `f` with a scratch buffer and its capacity in elements.
-fn with_scratch(element: crate::element::ElementType, f: impl FnOnce(*mut u8, usize)) {
+/// How many of `count` elements of `size` bytes are combined at a time. (A division takes as long as a dozen elements.)
+fn at_a_time(count: usize, size: usize) -> usize {
+    if count * size <= TILE { count } else { (TILE / size).max(1) }
+}
+
+/// Runs `f` with a scratch buffer and how many of `count` elements to combine in it at a time.
+fn with_scratch(element: crate::element::ElementType, count: usize, f: impl FnOnce(*mut u8, usize)) {
     if element.size <= TILE && element.align <= align_of::<Tile>() {
         let mut tile = std::mem::MaybeUninit::<Tile>::uninit();
-        f(tile.as_mut_ptr().cast(), TILE / element.size.max(1));
+        f(tile.as_mut_ptr().cast(), at_a_time(count, element.size));
         return;
     }
     let layout =
@@ -235,7 +241,7 @@ unsafe fn segment(
     let stream = Stream::beyond_caches(2 * calls.size() * call.send_count() * size);
     // The result goes straight to the first receiver, unless that is an input too.
     let direct = stream.is_none() && ranks.clone().all(|r| !std::ptr::eq(calls.send(r), calls.recv(first)));
-    with_scratch(call.element, |scratch, tile| {
+    with_scratch(call.element, to - from, |scratch, tile| {
         let mut at = from;
         while at < to {
             let n = tile.min(to - at);
@@ -272,7 +278,7 @@ unsafe fn fold_into(
     // SAFETY: inside the parts, as the caller promises.
     let x = |r: usize| unsafe { calls.send(r).add(at * size) };
     let start = ranks.start;
-    let tile = (TILE / size.max(1)).max(1);
+    let tile = at_a_time(n, size);
     let mut done = 0;
     while done < n {
         let m = tile.min(n - done);
@@ -300,7 +306,7 @@ unsafe fn fold_into(
 unsafe fn prefixes(calls: &impl Calls, i: usize, exclusive: bool, from: usize, to: usize) {
     let (mine, p) = (calls.call(i), calls.size());
     let (size, kernel) = (mine.element.size, kernel(mine));
-    with_scratch(mine.element, |scratch, tile| {
+    with_scratch(mine.element, to - from, |scratch, tile| {
         let mut at = from;
         while at < to {
             let n = tile.min(to - at);

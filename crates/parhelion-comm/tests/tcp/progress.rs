@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use parhelion_comm::Op;
 
-use crate::{play, raise_flag, wait_for_flag, world};
+use crate::processes::report;
+use crate::{LIMIT, play, raise_flag, start, wait_for_flag, world};
 
 /// A part, by its name.
 pub(crate) fn part(word: &str) {
@@ -14,6 +15,7 @@ pub(crate) fn part(word: &str) {
         "communicators" => communicators(),
         "unreceived" => unreceived(),
         "unmatched" => unmatched(),
+        "bystander" => bystander_dies(),
         _ => match word.strip_prefix("returned ") {
             Some(rank) => returned(rank.parse().expect("a rank")),
             None => unreachable!("{word} is no part"),
@@ -147,7 +149,34 @@ fn unmatched() {
 
 #[test]
 fn collectives_that_cannot_be_finished_keep_nobody_for_long() {
-    let begin = Instant::now();
-    play(3, "progress unmatched", &[]);
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    // Signs of life are none of progress, however often they come.
+    for heartbeat in ["30", "1"] {
+        let begin = Instant::now();
+        play(3, "progress unmatched", &[("PARHELION_HEARTBEAT", heartbeat)]);
+        assert!(begin.elapsed() < Duration::from_secs(20), "heartbeat {heartbeat}: {:?}", begin.elapsed());
+    }
+}
+
+/// Rank 1 begins a collective with rank 0 and returns; rank 2 dies; rank 0 has much to do before it takes part.
+fn bystander_dies() {
+    world(|world| {
+        world.barrier()?;
+        if world.rank() == 2 {
+            std::process::abort();
+        }
+        let two = world.group("two", &[0, 1])?;
+        if world.rank() == 1 {
+            drop(two.ibarrier()?);
+            return Ok(());
+        }
+        sleep(Duration::from_secs(3));
+        two.ibarrier()?.wait()
+    });
+}
+
+#[test]
+fn a_rank_that_died_ends_no_collective_in_which_it_has_no_part() {
+    let ended = start(3, "progress bystander", &[]).finish(LIMIT);
+    let fine = |rank: usize| ended[rank].status.is_some_and(|status| status.success());
+    assert!(fine(0) && fine(1) && !fine(2), "{}", report(&ended));
 }

@@ -165,6 +165,14 @@ impl State {
             let Some(again) = again else { continue };
             let age = now.duration_since(since);
             if age >= self.heartbeat || refused && age > REFUSED {
+                // If this process was stopped, the news that it has returned may not have been read.
+                for token in self.links[0].wires.clone() {
+                    self.read_wire(token);
+                }
+                self.drain_ring(0);
+                if self.ended[peer].is_some() {
+                    continue;
+                }
                 self.links[peer].dial = Dial::Idle;
                 match self.links[peer].sends_on {
                     // Its own dialling has made a link.

@@ -119,7 +119,7 @@ impl State {
 
     /// Whether nobody is left who might yet begin what this rank waits for, or tell it so.
     fn is_late(&self) -> bool {
-        self.all_over || self.death.is_some() || self.me != 0 && self.links[0].wires.is_empty()
+        self.all_over || self.me != 0 && self.links[0].wires.is_empty()
     }
 
     /// Whether bytes of a long message are on their way.
@@ -354,7 +354,8 @@ impl State {
 
 impl Engine {
     /// Waits until what this rank's program, which has returned, has begun is over, as `is_over` says. The others may begin their
-    /// part of it at any time; once their programs have returned, too, it is given up when nothing happens for a second.
+    /// part of it at any time; once their programs have returned, too, or rank 0 cannot say so any more, it is given up when
+    /// nothing happens for a second. Whoever waits meanwhile for a message that this rank's program has not sent waits as long.
     pub(in crate::backend::tcp) fn finish(&self, is_over: impl Fn() -> bool) {
         {
             let mut state = self.turn();
@@ -365,15 +366,14 @@ impl Engine {
             }
         }
         loop {
-            let (news, limit) = {
-                let state = self.turn();
-                (state.news, state.is_late().then_some(SHORT))
-            };
+            let stand = |state: &State| (state.is_late(), state.deeds);
+            let before = stand(&self.turn());
             if is_over() {
                 return;
             }
-            let has_news = self.wait_until(limit, || is_over() || self.lock().news != news);
-            if !has_news && !self.lock().is_moving() {
+            let limit = before.0.then_some(SHORT);
+            let goes_on = self.wait_until(limit, || is_over() || stand(&self.lock()) != before);
+            if !goes_on && !self.lock().is_moving() {
                 tracing::warn!(
                     rank = self.me,
                     "what was begun and not waited for cannot be finished: no other rank takes part"

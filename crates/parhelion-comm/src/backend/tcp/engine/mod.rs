@@ -158,6 +158,7 @@ impl Engine {
             began_leaving: now,
             noted: false,
             news: 0,
+            deeds: 0,
             after: Vec::new(),
             dirty: Vec::new(),
             reading: 0,

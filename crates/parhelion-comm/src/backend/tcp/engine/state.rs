@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) noted: bool,
     /// Counts what a waiting thread may wait for.
     pub(super) news: u64,
+    /// Counts messages that have come and operations that are over: of all news the signs that ranks still work together.
+    pub(super) deeds: u64,
     /// What is to be done when the lock is free.
     pub(super) after: Vec<After>,
     /// Links with something to flush.
@@ -195,6 +197,7 @@ impl State {
     pub(super) fn finish(&mut self, slot: &Arc<Slot>, outcome: Result<Envelope, Fault>) {
         if slot.finish(outcome, &mut self.after) {
             self.news += 1;
+            self.deeds += 1;
         }
     }
 
@@ -331,6 +334,7 @@ impl State {
                     None => {
                         self.mail.store(channel, peer, tag, |_| Body::Offer { id, len, at });
                         self.news += 1;
+                        self.deeds += 1;
                     }
                 }
             }
@@ -506,6 +510,7 @@ impl State {
                 None => {
                     self.mail.store(channel, peer, tag, |_| Body::Whole(bytes));
                     self.news += 1;
+                    self.deeds += 1;
                     return;
                 }
             },

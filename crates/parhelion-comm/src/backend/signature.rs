@@ -69,7 +69,8 @@ impl Signature {
             element: match element.kind {
                 ElementKind::Scalar(s) => index(&Scalar::ALL, s),
                 ElementKind::Located(s) => LOCATED + index(&Scalar::ALL, s),
-                ElementKind::Opaque => OPAQUE,
+                // Ranks read and write each other's elements, so that these lie where all can.
+                ElementKind::Opaque => OPAQUE + u64::from(element.align.trailing_zeros()),
             },
             element_size: element.size as u64,
             op: match call.kernel {
@@ -153,7 +154,10 @@ impl Signature {
         match self.element {
             e if e < LOCATED => write!(text, " {}", scalar_name(e)),
             e if e < OPAQUE => write!(text, " Located<{}>", scalar_name(e - LOCATED)),
-            _ => write!(text, " {}-byte elements", self.element_size),
+            e => {
+                let align = 1u64.checked_shl((e - OPAQUE) as u32).unwrap_or(0);
+                write!(text, " {}-byte elements aligned to {align}", self.element_size)
+            }
         }
         .expect(ignore);
         match self.op {
@@ -350,7 +354,7 @@ mod tests {
         let rooted = text(&[base(), Collective { root: 1, ..base() }]).unwrap();
         assert!(rooted.contains("root 0; rank 1") && rooted.ends_with("root 1"), "{rooted}");
         let typed = text(&[base(), Collective { element: ElementType::of::<[u8; 8]>(), ..base() }]).unwrap();
-        assert!(typed.contains("2 f64") && typed.contains("2 8-byte elements"), "{typed}");
+        assert!(typed.contains("2 f64") && typed.contains("2 8-byte elements aligned to 1"), "{typed}");
         let form = text(&[base(), Collective { varying: true, ..base() }]).unwrap();
         assert!(form.contains("gatherv of f64"), "{form}");
         let reduce =

@@ -1,5 +1,7 @@
 //! Ranks that call one collective with arguments that do not fit: every rank learns of it, and the next call works.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::check::{Outcome, equal, refused};
 use super::{Case, Needs};
 use crate::communicator::Communicator;
@@ -64,13 +66,24 @@ fn roots(c: &Communicator) -> Outcome {
     disagree(c, "scatter_into", || c.scatter_into((c.rank() == root).then_some(&data[..]), &mut [0u8], root))
 }
 
+/// As long as 32 bytes, and not where any 32 bytes may lie.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(32))]
+struct Aligned([u8; 32]);
+
 fn types(c: &Communicator) -> Outcome {
+    let longer = |a: [u8; 32], b: [u8; 32]| a.max(b);
+    let longer_aligned = |a: Aligned, b: Aligned| Aligned(a.0.max(b.0));
     if odd(c) {
+        disagree(c, "broadcast of another alignment", || c.broadcast(&mut [[0u8; 32]; 2], 0))?;
+        disagree(c, "all_reduce of another alignment", || c.all_reduce(&[[0u8; 32]; 40], longer))?;
         disagree(c, "broadcast", || c.broadcast(&mut [0u64; 4], 0))?;
         disagree(c, "all_reduce", || c.all_reduce(&[0u64; 4], Op::Sum))?;
         disagree(c, "all_gather", || c.all_gather(&[0f32; 4]))?;
         disagree(c, "all_to_all", || c.all_to_all(&vec![[0u8; 2]; c.size()]))
     } else {
+        disagree(c, "broadcast of another alignment", || c.broadcast(&mut [Aligned([0; 32]); 2], 0))?;
+        disagree(c, "all_reduce of another alignment", || c.all_reduce(&[Aligned([0; 32]); 40], longer_aligned))?;
         disagree(c, "broadcast", || c.broadcast(&mut [0f64; 4], 0))?;
         disagree(c, "all_reduce", || c.all_reduce(&[0f64; 4], Op::Sum))?;
         disagree(c, "all_gather", || c.all_gather(&[0u8; 4]))?;

@@ -1,11 +1,13 @@
-//! Copies that go past the caches, for results that are too large to stay in any.
+//! Copies of results: past the caches of those that are too large to stay in any, and fast ones of those in the nearest.
 //!
 //! An ordinary store first fetches the cache line that it writes to. Where the line will be overwritten as a whole, and be gone from
 //! the caches before anybody reads it, that is a third of what a reduction moves. The C library's `memcpy` does likewise.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod wide {
-    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    use std::arch::x86_64::{
+        __m128i, __m256i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128, _mm256_loadu_si256, _mm256_storeu_si256,
+    };
     use std::sync::OnceLock;
 
     const LINE: usize = 64;
@@ -55,6 +57,46 @@ mod wide {
         }
     }
 
+    /// Copies results that are in the nearest cache to where they likely are, too. From 4 KiB on the C library would do that with one
+    /// instruction (`rep movsb`), which is slow to start.
+    ///
+    /// # Safety
+    /// As [`std::ptr::copy_nonoverlapping`].
+    #[inline]
+    pub(in crate::backend::local) unsafe fn copy_near(from: *const u8, to: *mut u8, bytes: usize) {
+        if bytes >= 4096 && std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what is asked for; the rest is the caller's promise.
+            unsafe { copy_in_lines(from, to, bytes) }
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) }
+        }
+    }
+
+    /// # Safety
+    /// As [`std::ptr::copy_nonoverlapping`], on a processor with AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn copy_in_lines(from: *const u8, to: *mut u8, bytes: usize) {
+        const STEP: usize = 2 * LINE;
+        let steps = bytes / STEP;
+        // SAFETY: so many whole steps and the rest are the bytes that the caller promises.
+        unsafe {
+            for step in 0..steps {
+                let at = step * STEP;
+                let (from, to) = (from.add(at).cast::<__m256i>(), to.add(at).cast::<__m256i>());
+                // One by one: what is called with a closure would not be compiled for this processor.
+                let (a, b) = (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1)));
+                let (c, d) = (_mm256_loadu_si256(from.add(2)), _mm256_loadu_si256(from.add(3)));
+                _mm256_storeu_si256(to, a);
+                _mm256_storeu_si256(to.add(1), b);
+                _mm256_storeu_si256(to.add(2), c);
+                _mm256_storeu_si256(to.add(3), d);
+            }
+            let done = steps * STEP;
+            std::ptr::copy_nonoverlapping(from.add(done), to.add(done), bytes - done);
+        }
+    }
+
     /// Bytes of the last-level cache of this machine's first core.
     fn last_level() -> usize {
         let told = || {
@@ -73,14 +115,23 @@ mod wide {
 
         proptest! {
             #[test]
-            fn copies_what_it_should_and_nothing_else(from in 0usize..80, to in 0usize..80, bytes in 0usize..400) {
-                let source: Vec<u8> = (0..500).map(|i| i as u8).collect();
-                let mut target = vec![0xff; 500];
-                // SAFETY: both have room for so many bytes there.
-                unsafe { Stream(()).copy(source.as_ptr().add(from), target.as_mut_ptr().add(to), bytes) };
-                let mut expected = vec![0xff; 500];
+            fn copies_what_it_should_and_nothing_else(
+                from in 0usize..80,
+                to in 0usize..80,
+                bytes in prop_oneof![0usize..400, 4000usize..5000],
+            ) {
+                let source: Vec<u8> = (0..5100).map(|i| (i % 251) as u8).collect();
+                let mut expected = vec![0xff; 5100];
                 expected[to..to + bytes].copy_from_slice(&source[from..from + bytes]);
-                prop_assert_eq!(target, expected);
+                for near in [false, true] {
+                    let mut target = vec![0xff; 5100];
+                    let (from, to) = (source[from..].as_ptr(), target[to..].as_mut_ptr());
+                    // SAFETY: both have room for so many bytes there.
+                    unsafe {
+                        if near { copy_near(from, to, bytes) } else { Stream(()).copy(from, to, bytes) }
+                    }
+                    prop_assert_eq!(&target, &expected);
+                }
             }
         }
 
@@ -122,6 +173,8 @@ mod wide {
 /// Not here: there is no such store, or nothing to gain.
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 mod wide {
+    pub(in crate::backend::local) use std::ptr::copy_nonoverlapping as copy_near;
+
     pub(in crate::backend::local) enum Stream {}
 
     impl Stream {
@@ -137,4 +190,4 @@ mod wide {
     }
 }
 
-pub(super) use self::wide::Stream;
+pub(super) use self::wide::{Stream, copy_near};

@@ -28,6 +28,7 @@ pub(crate) struct Signature {
     own: u64,
 }
 
+/// In their order, as are the tables of number types and operators.
 const KINDS: [CollectiveKind; 11] = {
     use CollectiveKind::*;
     [Barrier, Broadcast, Reduce, AllReduce, Scan, ExclusiveScan, Gather, AllGather, Scatter, AllToAll, ReduceScatter]
@@ -63,12 +64,12 @@ impl Signature {
         };
         let element = if call.kind == Kind::Barrier { ElementType::of::<u8>() } else { call.element };
         Signature {
-            kind: index(&KINDS, call.kind),
+            kind: call.kind as u64,
             root: if call.kind.is_rooted() { call.root as u64 } else { 0 },
             varying: u64::from(call.varying),
             element: match element.kind {
-                ElementKind::Scalar(s) => index(&Scalar::ALL, s),
-                ElementKind::Located(s) => LOCATED + index(&Scalar::ALL, s),
+                ElementKind::Scalar(s) => s as u64,
+                ElementKind::Located(s) => LOCATED + s as u64,
                 // Ranks read and write each other's elements, so that these lie where all can.
                 ElementKind::Opaque => OPAQUE + u64::from(element.align.trailing_zeros()),
             },
@@ -76,7 +77,7 @@ impl Signature {
             op: match call.kernel {
                 _ if call.refused => REFUSED,
                 None => NO_OP,
-                Some(kernel) => kernel.op.map_or(CLOSURE, |op| index(&Op::ALL, op)),
+                Some(kernel) => kernel.op.map_or(CLOSURE, |op| op as u64),
             },
             count: count as u64,
             counts,
@@ -268,10 +269,6 @@ pub(crate) fn fingerprint(numbers: &[usize]) -> u64 {
     numbers.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &n| {
         (n as u64).to_le_bytes().iter().fold(h, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
     })
-}
-
-fn index<T: PartialEq>(table: &[T], value: T) -> u64 {
-    table.iter().position(|x| *x == value).expect("the table lists every variant") as u64
 }
 
 fn scalar_name(index: u64) -> &'static str {

@@ -11,7 +11,8 @@ mod wide {
     use std::sync::OnceLock;
 
     const LINE: usize = 64;
-    /// A last-level cache where the system does not tell.
+    /// A last-level cache where the system does not tell, and the most of one that the ranks are taken to have to themselves: a larger one
+    /// has many cores, and far slices.
     const USUAL: usize = 32 << 20;
 
     /// Copies past the caches. Dropped, it orders them before all that its thread stores from then on.
@@ -97,13 +98,13 @@ mod wide {
         }
     }
 
-    /// Bytes of the last-level cache of this machine's first core.
+    /// Bytes of the last-level cache of this machine's first core that count.
     fn last_level() -> usize {
         let told = || {
             let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index3/size").ok()?;
             text.trim().strip_suffix('K')?.parse::<usize>().ok()?.checked_mul(1 << 10)
         };
-        told().unwrap_or(USUAL)
+        told().map_or(USUAL, |bytes| bytes.min(USUAL))
     }
 
     #[cfg(test)]

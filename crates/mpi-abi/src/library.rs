@@ -3,10 +3,11 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::constants::Constants;
 use crate::functions::{Table, Tables};
+use crate::status::Length;
 use crate::version::{Vendor, Version};
 use crate::{Error, ErrorKind, process};
 
@@ -60,6 +61,8 @@ pub struct Library {
     pub(crate) constants: Constants,
     tables: Tables,
     special: Special,
+    /// In mpi5, what `find_lengths` has found.
+    pub(crate) length: OnceLock<Length>,
     /// Where `MPI_Init` lies: what tells two loaded libraries apart.
     identity: usize,
 }
@@ -124,8 +127,19 @@ impl Library {
         let special = Special::load(address).map_err(lacks)?;
         let path = process::path_of_address(identity).unwrap_or_else(|| path.to_owned());
         let name = Box::leak(format!("{version} ({})", path.display()).into_boxed_str());
-        let mut library =
-            Self { family, version, version_text, standard: (0, 0), path, name, constants, tables, special, identity };
+        let mut library = Self {
+            family,
+            version,
+            version_text,
+            standard: (0, 0),
+            path,
+            name,
+            constants,
+            tables,
+            special,
+            length: OnceLock::new(),
+            identity,
+        };
         let (mut major, mut minor) = (0, 0);
         // SAFETY: MPI_Get_version may be called at any time; the places are valid.
         unsafe { library.get_version(&mut major, &mut minor) }.map_err(|error| error.to_string())?;

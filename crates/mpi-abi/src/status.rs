@@ -1,11 +1,12 @@
 //! Statuses: bytes in the library's own layout, read by offset.
 //!
 //! `MPI_Status` is 20 bytes in mpich, 24 in openmpi, 32 in mpi5, and its three public fields lie elsewhere in each. Where a
-//! family's `mpi.h` also fixes where the length of the message lies, [`Library::status_bytes`] reads it without a call.
+//! family's `mpi.h` also fixes where the length of the message lies, [`Library::status_bytes`] reads it without a call. In mpi5
+//! the place is the library's own affair; [`Library::find_lengths`] looks for it in statuses whose length is known.
 
 use std::ffi::c_int;
 
-use crate::{Family, Library};
+use crate::{Count, Error, Family, Library};
 
 /// One `MPI_Status`, opaque: room for any family's. Read it with [`Library::status`].
 #[repr(C, align(8))]
@@ -61,7 +62,71 @@ impl Layout {
     }
 }
 
+/// Where a status holds the length of its message in bytes, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// As 64 bits, in the word of this number: openmpi.
+    Whole(usize),
+    /// The low 32 bits in the int of this number, the others above the lowest bit of the next: mpich.
+    Split(usize),
+    /// Only the library knows.
+    Unknown,
+}
+
+impl Length {
+    /// Lengths that tell apart where they lie, within and beyond an int.
+    const PROBES: [u64; 4] = [1, 0x7654_3210, 5 << 30, 0x0123_4567_89ab_cdef];
+
+    #[inline(always)]
+    fn read(self, status: &Status) -> Option<u64> {
+        match self {
+            Length::Whole(word) => Some(status.0[word % 4]),
+            Length::Split(int) => {
+                let ints = status.ints();
+                let (low, high) = (ints[int % 8] as u32, ints[(int + 1) % 8] as u32);
+                Some(u64::from(low) | u64::from(high >> 1) << 32)
+            }
+            Length::Unknown => None,
+        }
+    }
+
+    /// The first that finds every length in the status that `of` makes of it, behind the public fields of mpi5.
+    fn find<E>(of: impl Fn(u64) -> Result<Status, E>) -> Result<Self, E> {
+        let mut statuses = [Status::EMPTY; Self::PROBES.len()];
+        for (status, bytes) in statuses.iter_mut().zip(Self::PROBES) {
+            *status = of(bytes)?;
+        }
+        let mut known = (3..7).map(Length::Split).chain((2..4).map(Length::Whole));
+        let finds = |length: &Length| {
+            statuses.iter().zip(Self::PROBES).all(|(status, bytes)| length.read(status) == Some(bytes))
+        };
+        Ok(known.find(finds).unwrap_or(Length::Unknown))
+    }
+}
+
 impl Library {
+    /// Looks for where statuses of mpi5 hold the length of their message, for [`Library::status_bytes`]: in statuses to which
+    /// `MPI_Status_set_elements_x` gave one (MPI section 3.2.5 makes `MPI_Get_count` tell it from the status alone). Does nothing in
+    /// other families, or a second time. Local.
+    ///
+    /// # Errors
+    /// What the library's call reports.
+    ///
+    /// # Safety
+    /// MPI is active, and the calling thread may call it.
+    pub unsafe fn find_lengths(&self) -> Result<(), Error> {
+        if self.family() == Family::Mpi5 && self.length.get().is_none() {
+            let found = Length::find(|bytes| {
+                let mut status = Status::EMPTY;
+                // SAFETY: the caller's promise; the status is this function's own.
+                unsafe { self.status_set_elements_x(&mut status, self.constants.byte, bytes as Count) }?;
+                Ok::<_, Error>(status)
+            })?;
+            let _ = self.length.set(found);
+        }
+        Ok(())
+    }
+
     /// The public fields of `status`.
     #[inline]
     #[must_use]
@@ -75,18 +140,15 @@ impl Library {
     }
 
     /// The length of the message of `status` in bytes, where the family's `mpi.h` fixes its place: `_ucount` in openmpi;
-    /// `count_lo` and, above its lowest bit, `count_hi_and_cancelled` in mpich. `None` in mpi5: ask
-    /// [`get_count`](Library::get_count).
+    /// `count_lo` and, above its lowest bit, `count_hi_and_cancelled` in mpich. In mpi5 only if
+    /// [`find_lengths`](Library::find_lengths) has found it. `None`: ask [`get_count`](Library::get_count).
     #[inline]
     #[must_use]
     pub fn status_bytes(&self, status: &Status) -> Option<u64> {
         match self.family() {
-            Family::OpenMpi => Some(status.0[2]),
-            Family::Mpich => {
-                let [low, high, ..] = status.ints().map(|int| int as u32);
-                Some(u64::from(low) | u64::from(high >> 1) << 32)
-            }
-            Family::Mpi5 => None,
+            Family::OpenMpi => Length::Whole(2).read(status),
+            Family::Mpich => Length::Split(0).read(status),
+            Family::Mpi5 => self.length.get()?.read(status),
         }
     }
 
@@ -195,6 +257,33 @@ mod tests {
                 assert_eq!(array.fields(i), StatusFields { source: 10 + n, tag: 20 + n, error: 30 + n });
             }
         }
+    }
+
+    /// A status with `bytes` kept as `length` says, and other words that look like one.
+    fn with_length(length: Length, bytes: u64) -> Status {
+        let mut ints = Status([!0, 7, 1 << 40, 0]).ints().map(|int| int as u32);
+        let (low, high) = (bytes as u32, (bytes >> 32) as u32);
+        let (at, second) = match length {
+            Length::Whole(word) => (2 * word, high),
+            // The lowest bit tells of something else.
+            Length::Split(int) => (int, high << 1 | 1),
+            Length::Unknown => (3, !high),
+        };
+        (ints[at], ints[at + 1]) = (low, second);
+        let word = |i: usize| u64::from(ints[2 * i]) | u64::from(ints[2 * i + 1]) << 32;
+        Status([word(0), word(1), word(2), word(3)])
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_length_is_found_where_it_lies_or_not_at_all() {
+        let everywhere = [3, 4, 5, 6].map(Length::Split).into_iter().chain([2, 3].map(Length::Whole));
+        for length in everywhere.chain([Length::Unknown]) {
+            assert_eq!(Length::find(|bytes| Ok::<_, ()>(with_length(length, bytes))), Ok(length));
+        }
+        let low = |bytes: u64| with_length(Length::Split(3), bytes & 0xffff_ffff);
+        assert_eq!(Length::find(|bytes| Ok::<_, ()>(low(bytes))), Ok(Length::Unknown), "lengths of 32 bits");
+        assert_eq!(Length::find(|_| Err("failed")), Err("failed"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use mpi_abi::Library;
 
+use super::failure;
 use super::operator::Predefined;
 use crate::config::ThreadLevel;
 use crate::error::{Error, ErrorKind, Result};
@@ -95,6 +96,8 @@ impl Runtime {
     pub(super) fn of_process(library: &'static Library, level: ThreadLevel) -> Result<&'static Self> {
         let max_count = super::count::max_count()?;
         let open_mpi = library.version().vendor == mpi_abi::Vendor::OpenMpi;
+        // SAFETY: MPI is active, and the calling thread is one that may call.
+        unsafe { library.find_lengths() }.map_err(|e| failure::error("run", e))?;
         let owner = if level <= ThreadLevel::Funneled { token() } else { EVERY_THREAD };
         let runtime = RUNTIME.get_or_init(|| Runtime {
             library,

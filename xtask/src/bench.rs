@@ -140,19 +140,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let stolen =
         format!("during each of which the host kept back at most {:.1} % of the processors' time", bench.stolen);
+    let rounds = format!("{rounds} round{}", if rounds == 1 { "" } else { "s" });
     for (_, tables, closing) in &written {
         tables.iter().for_each(|table| println!("\n{}", table.text()));
         println!("{closing}");
     }
-    println!("{rounds} rounds on {}, of runs {stolen}.", machine());
+    println!("{rounds} on {}, of runs {stolen}.", machine());
     print_list("Targets missed", &missed);
     print_list("Failed", &bench.failures);
     if let Some(file) = &options.markdown {
         for (part, tables, closing) in &written {
-            let heading = format!(
-                "Measured on {}, {rounds} rounds in turns, medians, {RANKS} ranks, of runs {stolen}.\n\n",
-                machine()
-            );
+            let heading =
+                format!("Measured on {}, {rounds} in turns, medians, {RANKS} ranks, of runs {stolen}.\n\n", machine());
             let tables: Vec<String> = tables.iter().map(Table::markdown).collect();
             insert(file, part.markers(), &format!("{heading}{}\n{closing}", tables.join("\n")))?;
         }
